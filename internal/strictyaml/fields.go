@@ -1,0 +1,135 @@
+package strictyaml
+
+import (
+	"reflect"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// fields are the keys of a struct, those of its inline structs included.
+type fields struct {
+	names []string
+	index map[string][]int
+	also  map[string]string // a word people write instead, to the key
+	rest  []int             // an inline map for all other keys; nil if there is none
+}
+
+func (d *decoder) fieldsOf(t reflect.Type) *fields {
+	if f, ok := d.structs[t]; ok {
+		return f
+	}
+	f := newFields(t)
+	d.structs[t] = f
+	return f
+}
+
+// Keys lists the keys that Decode accepts for the struct type t, in their
+// order, inline structs included.
+func Keys(t reflect.Type) []string { return newFields(t).names }
+
+func newFields(t reflect.Type) *fields {
+	f := &fields{index: map[string][]int{}, also: map[string]string{}}
+	f.add(t, nil)
+	return f
+}
+
+func (f *fields) add(t reflect.Type, at []int) {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		name, inline := tagOf(field)
+		if name == "-" || !field.IsExported() && !(field.Anonymous && inline) {
+			continue
+		}
+		here := append(append([]int(nil), at...), i)
+		if !inline {
+			f.key(name, here, field.Tag.Get("also"))
+			continue
+		}
+		switch inner := pointed(field.Type); inner.Kind() {
+		case reflect.Struct:
+			f.add(inner, here)
+		case reflect.Map:
+			f.rest = here
+		default:
+			panic("strictyaml: only structs and maps can be inline: " + t.String() + "." + field.Name)
+		}
+	}
+}
+
+func (f *fields) key(name string, at []int, also string) {
+	if _, ok := f.index[name]; ok {
+		return // the outer struct comes first
+	}
+	f.names = append(f.names, name)
+	f.index[name] = at
+	for word := range strings.SplitSeq(also, ",") {
+		if word != "" {
+			f.also[word] = name
+		}
+	}
+}
+
+func tagOf(field reflect.StructField) (name string, inline bool) {
+	name, options, _ := strings.Cut(field.Tag.Get("yaml"), ",")
+	if name == "" {
+		name = strings.ToLower(field.Name)
+	}
+	return name, strings.Contains(","+options+",", ",inline,")
+}
+
+func pointed(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
+
+func (d *decoder) structure(n *yaml.Node, out reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.report(n, path, "expected a map, found %s%s", describe(n), mapHint(n))
+		return
+	}
+	known := d.fieldsOf(out.Type())
+	for _, p := range d.pairs(n, path) {
+		at, ok := known.index[p.key.Value]
+		switch {
+		case ok:
+			d.value(p.value, fieldAt(out, at), child(path, p.key.Value))
+		case known.rest != nil:
+			d.rest(p, fieldAt(out, known.rest), path)
+		default:
+			d.report(p.key, path, "unknown key %q%s", p.key.Value, known.nearest(p.key.Value))
+		}
+	}
+}
+
+func (d *decoder) rest(p pair, out reflect.Value, path string) {
+	if out.IsNil() {
+		out.Set(reflect.MakeMap(out.Type()))
+	}
+	d.entry(p, out, path)
+}
+
+func (f *fields) nearest(word string) string {
+	if key, ok := f.also[strings.ToLower(word)]; ok {
+		return Suggestion(key, []string{key})
+	}
+	return Suggestion(word, f.names)
+}
+
+// fieldAt is reflect's FieldByIndex, making what inline pointers point to.
+func fieldAt(v reflect.Value, at []int) reflect.Value {
+	for i, x := range at {
+		if i > 0 {
+			for v.Kind() == reflect.Pointer {
+				if v.IsNil() {
+					v.Set(fresh(v.Type().Elem()))
+				}
+				v = v.Elem()
+			}
+		}
+		v = v.Field(x)
+	}
+	return v
+}
