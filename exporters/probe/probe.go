@@ -6,7 +6,11 @@ package probe
 import (
 	"context"
 	"log/slog"
+	"net"
+	"net/netip"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Func makes one active check. It honours the deadline of ctx, starts nothing
@@ -16,11 +20,20 @@ type Func func(ctx context.Context, req Request) Result
 
 // Request is what one probe is asked to look at.
 type Request struct {
-	Target string       // the address as configured, or as given to /probe
-	Log    *slog.Logger // tells what the probe does, for people who debug it; never nil
-	Dial   Guard        // may refuse an address before it is dialled; nil allows all
-	Params Params       // what /probe was given beside module and target
+	Target   string       // the address as configured, or as given to /probe
+	Log      *slog.Logger // tells what the probe does, for people who debug it; Run sets it if it is nil
+	Dial     Guard        // may refuse an address before it is dialled; nil allows all
+	Resolver Resolver     // turns names into addresses; Run sets net.DefaultResolver if it is nil
+	Params   Params       // what /probe was given beside module and target
 }
+
+// Resolver turns a name into addresses; network is "ip", "ip4" or "ip6". A name
+// that does not exist is a *net.DNSError with IsNotFound. *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+var _ Resolver = (*net.Resolver)(nil)
 
 // Params are the parameters of a /probe request that blackbox_exporter knows.
 type Params struct {
@@ -37,7 +50,18 @@ type Module struct {
 	Name    string
 	Kind    string        // "http", "tcp", ... as in the module file's "prober"
 	Timeout time.Duration // 0: the schedule's or the scraper's alone
+	Config  string        // the module as YAML with its secrets redacted, for people who debug it
 	Probe   Func
+}
+
+// Kind is a kind of probe: what a module file names as its prober.
+type Kind struct {
+	Name string // also the key under which a module keeps the kind's options
+
+	// Build binds the options into a probe. Node is the value of the key Name,
+	// nil if the module has no such key: then defaults hold. Every mistake is
+	// told to bad with its line; the probe is used only if there was none.
+	Build func(node *yaml.Node, bad func(line int, format string, args ...any)) Func
 }
 
 // Reason says why a probe failed, from a closed list, so that it can be a label.
