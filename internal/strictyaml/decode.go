@@ -218,7 +218,7 @@ func (d *decoder) list(n *yaml.Node, out reflect.Value, path string) {
 	made := reflect.MakeSlice(out.Type(), len(n.Content), len(n.Content))
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		if isNull(item) && out.Type().Elem() != nodeType {
+		if kind := out.Type().Elem(); isNull(item) && kind != nodeType && kind.Kind() != reflect.Interface {
 			d.report(item, at, "is empty; fill it in or remove the dash")
 			continue
 		}

@@ -21,7 +21,7 @@ func (d *decoder) pairs(n *yaml.Node, path string) []pair {
 			key = key.Alias
 		}
 		if key.Kind != yaml.ScalarNode {
-			d.report(n.Content[i], path, "a key must be a single word, not %s", describe(key))
+			d.report(n.Content[i], path, "a key must be a single word, not %s; text that begins with { or [ must be in quotes", describe(key))
 			continue
 		}
 		if isMerge(key) {

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -32,7 +29,7 @@ func Parse(text []byte, bad func(line int, path, message string)) *yaml.Node {
 			return nil
 		}
 	}
-	line, message := syntax(string(text), err)
+	line, message := syntax(text, err)
 	bad(line, "", message)
 	return nil
 }
@@ -46,32 +43,4 @@ func safely(f func() error) (err error) {
 		}
 	}()
 	return f()
-}
-
-var linePrefix = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
-
-// syntax turns an error of the YAML library into a line and a sentence.
-func syntax(text string, err error) (line int, message string) {
-	found := linePrefix.FindStringSubmatch(err.Error())
-	message = err.Error()
-	if found != nil {
-		message = strings.TrimPrefix(message, found[0])
-		line, _ = strconv.Atoi(found[1])
-	}
-	lines := strings.Split(text, "\n")
-	if at := tabbed(lines); at > 0 && strings.Contains(message, "cannot start any token") {
-		return at, "indented with a tab; YAML wants spaces"
-	}
-	return line, message
-}
-
-var tabIndent = regexp.MustCompile(`^ *\t[ \t]*[^ \t#\r]`)
-
-func tabbed(lines []string) int {
-	for i, line := range lines {
-		if tabIndent.MatchString(line) {
-			return i + 1
-		}
-	}
-	return 0
 }
