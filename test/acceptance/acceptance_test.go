@@ -1,0 +1,95 @@
+// Package acceptance runs the stories: the real binary, as its user runs it,
+// against real servers. A story is a testscript file NAME.txtar; it stands
+// alone and ends every process that it started.
+package acceptance
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A story may take this long before it counts as hanging; wall-clock bounds
+// are guards, not expectations.
+const storyLimit = 10 * time.Minute
+
+// binaries are what the stories run, built once.
+var binaries = map[string]string{
+	"collie":     "github.com/colliehq/collie/cmd/collie",
+	"chaos-main": "github.com/colliehq/collie/test/chaos/main",
+}
+
+func TestStories(t *testing.T) {
+	bin := t.TempDir()
+	for name, pkg := range binaries {
+		out, err := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(bin, name), pkg).CombinedOutput()
+		if err != nil {
+			t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+		}
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 ".",
+		RequireExplicitExec: true,
+		Deadline:            time.Now().Add(storyLimit),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("CI", os.Getenv("CI"))
+			s := newStage(env)
+			env.Values[stageKey{}] = s
+			env.Defer(s.clear)
+			return nil
+		},
+		Condition: condition,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"port": command(cmdPort), "web": command(cmdWeb), "start": command(cmdStart), "sig": command(cmdSig), "gone": command(cmdGone),
+			"await": command(cmdAwait), "get": command(cmdGet), "post": command(cmdPost), "mark": command(cmdMark),
+			"downtime": command(cmdDowntime), "pinger": command(cmdPinger), "figure": command(cmdFigure), "fill": command(cmdFill),
+		},
+	})
+}
+
+// condition knows [have:PROGRAM], which is false only outside of CI: there a
+// missing program fails the story.
+func condition(name string) (bool, error) {
+	program, ok := strings.CutPrefix(name, "have:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && os.Getenv("CI") == "true" {
+		return false, fmt.Errorf("%s is not installed: run make tools", program)
+	}
+	return err == nil, nil
+}
+
+// command adapts a command that answers with an error, and turns around what
+// it says when the script asks for failure.
+func command(f func(*testscript.TestScript, *stage, []string) error) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		s, _ := ts.Value(stageKey{}).(*stage)
+		err := f(ts, s, args)
+		var usage usageError
+		switch {
+		case errors.As(err, &usage):
+			ts.Fatalf("usage: %s", string(usage))
+		case neg && err == nil:
+			ts.Fatalf("unexpected success")
+		case !neg && err != nil:
+			ts.Fatalf("%v", err)
+		}
+	}
+}
+
+// usageError is a command that is written wrongly; it fails the story even
+// behind "!".
+type usageError string
+
+func (e usageError) Error() string { return "usage: " + string(e) }
