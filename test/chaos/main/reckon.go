@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -113,9 +114,7 @@ func (t *trial) intervals(ctx context.Context, target string) ([]record.Interval
 	if err != nil {
 		return nil, err
 	}
-	for i, j := 0, len(list)-1; i < j && list[0].From.After(list[len(list)-1].From); i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
+	slices.SortFunc(list, func(a, b record.Interval) int { return a.From.Compare(b.From) })
 	return list, nil
 }
 
