@@ -47,9 +47,11 @@ func encodeItself(v reflect.Value, depth int) (*yaml.Node, bool, error) {
 	}
 	switch own := v.Interface().(type) {
 	case yaml.Node:
-		return &own, true, nil
+		budget := maxExpanded
+		return copied(&own, depth, &budget), true, nil
 	case *yaml.Node:
-		return own, true, nil
+		budget := maxExpanded
+		return copied(own, depth, &budget), true, nil
 	case time.Duration:
 		node, err := plain(FormatDuration(own))
 		return node, true, err
@@ -69,6 +71,22 @@ func encodeItself(v reflect.Value, depth int) (*yaml.Node, bool, error) {
 		return node, true, err
 	}
 	return nil, false, nil
+}
+
+// copied is a node of the caller's own, without anchors and aliases: what they
+// belong to may not be in the new document.
+func copied(n *yaml.Node, depth int, budget *int) *yaml.Node {
+	if *budget--; n == nil || n.Kind == 0 || depth > maxDepth || *budget < 0 {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
+	}
+	if n.Kind == yaml.AliasNode {
+		return copied(n.Alias, depth+1, budget)
+	}
+	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value}
+	for _, item := range n.Content {
+		c.Content = append(c.Content, copied(item, depth+1, budget))
+	}
+	return c
 }
 
 func plain(v any) (*yaml.Node, error) {

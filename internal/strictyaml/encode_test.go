@@ -10,6 +10,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// What is encoded can be changed without changing what it was made from.
+func TestEncodeCopiesNodes(t *testing.T) {
+	var doc struct {
+		With yaml.Node `yaml:"with"`
+	}
+	if told := decode(t, "a: &a {x: [1]}\nwith: {b: *a}\n", &struct {
+		A    any        `yaml:"a"`
+		With *yaml.Node `yaml:"with"`
+	}{With: &doc.With}); len(told) > 0 {
+		t.Fatal(told)
+	}
+	node, err := Encode(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := yaml.Marshal(node)
+	if err != nil || string(text) != "with: {b: {x: [1]}}\n" {
+		t.Fatalf("got %s %v", text, err)
+	}
+	node.Content[1].Content[0].Value = "changed"
+	if doc.With.Content[0].Value != "b" {
+		t.Error("the source was changed")
+	}
+}
+
 func TestEncodeIsReadBack(t *testing.T) {
 	type sub struct {
 		Depth int `yaml:"depth"`
