@@ -24,14 +24,14 @@ func (b *Book) Take(tx Tx, s *Sub, n int, lease time.Duration, alone bool) ([]Ta
 	if err := b.promote(tx, s); err != nil {
 		return nil, err
 	}
-	if s.count[ready].Load() == 0 {
+	if s.live[ready] == 0 {
 		return nil, nil
 	}
 	taken, err := s.first(tx, n, alone)
 	if err != nil {
 		return nil, fmt.Errorf("take from %s: %w", s.Spec().Name, err)
 	}
-	due := b.clock.now() + int64(lease)
+	due := b.after(lease)
 	for i := range taken {
 		b.lastToken++
 		t := &taken[i]
@@ -85,7 +85,7 @@ func (s *Sub) first(tx Tx, n int, alone bool) ([]Taken, error) {
 // leased ones whose lease ran out.
 func (b *Book) promote(tx Tx, s *Sub) error {
 	now := b.clock.now()
-	if s.count[delayed].Load() > 0 {
+	if s.live[delayed] > 0 {
 		res, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = 0 WHERE subscription = ? AND state = ? AND due <= ?`, ready, s.id, delayed, now)
 		if err != nil {
 			return fmt.Errorf("wake delayed messages: %w", err)
@@ -96,7 +96,7 @@ func (b *Book) promote(tx Tx, s *Sub) error {
 		}
 		s.move(tx, delayed, ready, n)
 	}
-	if s.count[leased].Load() > 0 {
+	if s.live[leased] > 0 {
 		return b.reclaim(tx, s, now)
 	}
 	return nil
@@ -146,7 +146,7 @@ func (b *Book) crashed(tx Tx, s *Sub, message int64, crashes int) error {
 		state = parked
 		tx.OnCommit(func() { s.Parked.Add(1) })
 	case wait > 0:
-		state, due = delayed, b.clock.now()+int64(wait)
+		state, due = delayed, b.after(wait)
 	}
 	_, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = ?, crashes = ?, token = 0, cause = ? WHERE message = ? AND subscription = ?`,
 		state, due, crashes, cause, message, s.id)
@@ -156,7 +156,7 @@ func (b *Book) crashed(tx Tx, s *Sub, message int64, crashes int) error {
 	s.move(tx, leased, state, 1)
 	tx.OnCommit(func() {
 		s.Lost.Add(1)
-		s.notify()
+		s.Notify()
 	})
 	return nil
 }
@@ -188,7 +188,7 @@ const maxTime = int64(^uint64(0) >> 1)
 func (b *Book) NextDue(tx Tx, s *Sub) (time.Duration, bool, error) {
 	next := maxTime
 	for _, state := range []int{delayed, leased} {
-		if s.count[state].Load() == 0 {
+		if s.live[state] == 0 {
 			continue
 		}
 		var due int64

@@ -7,8 +7,6 @@ import (
 	"github.com/colliehq/collie/internal/queue"
 )
 
-const outside = -1 // the state of what is not in a subscription
-
 // Enqueue stores the messages for every subscription of their topics, all or
 // none. A message whose key is stored already is the same message: it is not
 // stored again.
@@ -34,7 +32,7 @@ func (b *Book) enqueue(tx Tx, m *queue.Message) error {
 	}
 	state, due := ready, int64(0)
 	if wait := m.NotBefore.Sub(tx.Now()); !m.NotBefore.IsZero() && wait > 0 {
-		state, due = delayed, b.clock.now()+int64(wait)
+		state, due = delayed, b.after(wait)
 	}
 	for _, s := range subs {
 		if err := s.admit(tx); err != nil {
@@ -48,7 +46,7 @@ func (b *Book) enqueue(tx Tx, m *queue.Message) error {
 		s.move(tx, outside, state, 1)
 		tx.OnCommit(func() {
 			s.Published.Add(1)
-			s.notify()
+			s.Notify()
 		})
 	}
 	return nil
@@ -92,7 +90,7 @@ func (s *Sub) admit(tx Tx) error {
 // bounded too: the oldest of it makes room.
 func (s *Sub) spill(tx Tx, spec queue.Subscription) error {
 	for _, from := range []int{ready, delayed} {
-		if s.count[from].Load() == 0 {
+		if s.live[from] == 0 {
 			continue
 		}
 		_, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = 0 WHERE subscription = ? AND message =
@@ -104,7 +102,7 @@ func (s *Sub) spill(tx Tx, spec queue.Subscription) error {
 		tx.OnCommit(func() { s.Spilled.Add(1) })
 		break
 	}
-	if s.count[spilled].Load() <= int64(spec.Limit) {
+	if s.live[spilled] <= int64(spec.Limit) {
 		return nil
 	}
 	return s.dropSpilled(tx)

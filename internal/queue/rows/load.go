@@ -54,7 +54,8 @@ func (b *Book) loadCounts(tx Tx) error {
 	for _, s := range b.Subs() {
 		byID[s.id] = s
 		for state := range states {
-			s.count[state].Store(0)
+			s.live[state] = 0
+			s.shown[state].Store(0)
 		}
 	}
 	rows, err := tx.Query(`SELECT subscription, state, count(*) FROM queue_deliveries GROUP BY subscription, state`)
@@ -69,7 +70,8 @@ func (b *Book) loadCounts(tx Tx) error {
 			return fmt.Errorf("count messages: %w", err)
 		}
 		if s := byID[id]; s != nil && state >= 0 && state < states {
-			s.count[state].Store(n)
+			s.live[state] = n
+			s.shown[state].Store(n)
 		}
 	}
 	return rows.Err()

@@ -32,6 +32,8 @@ const (
 	parked
 	spilled
 	states
+
+	outside = -1 // the state of what is not in a subscription
 )
 
 func stateName(s int) queue.State {
@@ -57,13 +59,14 @@ type Sub struct {
 	id   int64
 	spec atomic.Pointer[queue.Subscription]
 
-	count       [states]atomic.Int64
-	Published   atomic.Uint64 // messages stored
-	Redelivered atomic.Uint64 // deliveries after the first attempt
-	Lost        atomic.Uint64 // leases that ran out
-	Spilled     atomic.Uint64 // messages set aside because the subscription was full
-	Dropped     atomic.Uint64 // spilled messages that made room for younger ones
-	Parked      atomic.Uint64 // messages set aside for a person
+	live        [states]int64        // the writer's, what it has not committed included
+	shown       [states]atomic.Int64 // what is committed
+	Published   atomic.Uint64        // messages stored
+	Redelivered atomic.Uint64        // deliveries after the first attempt
+	Lost        atomic.Uint64        // leases that ran out
+	Spilled     atomic.Uint64        // messages set aside because the subscription was full
+	Dropped     atomic.Uint64        // spilled messages that made room for younger ones
+	Parked      atomic.Uint64        // messages set aside for a person
 
 	mu        sync.Mutex
 	listeners map[chan struct{}]bool
@@ -73,9 +76,7 @@ type Sub struct {
 func (s *Sub) Spec() queue.Subscription { return *s.spec.Load() }
 
 // waiting counts what the limit is about.
-func (s *Sub) waiting() int64 {
-	return s.count[ready].Load() + s.count[delayed].Load() + s.count[leased].Load()
-}
+func (s *Sub) waiting() int64 { return s.live[ready] + s.live[delayed] + s.live[leased] }
 
 // Listen returns a channel that is signalled after every commit that may give
 // a consumer of the subscription something to do.
@@ -91,7 +92,8 @@ func (s *Sub) Listen() (wake <-chan struct{}, stop func()) {
 	}
 }
 
-func (s *Sub) notify() {
+// Notify wakes the consumers of the subscription.
+func (s *Sub) Notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.listeners {
@@ -102,24 +104,31 @@ func (s *Sub) notify() {
 	}
 }
 
-// move counts n messages from one state to another, and takes that back if
-// the transaction fails. A state of -1 is outside the subscription.
+// move counts n messages from one state to another: for the writer at once, for
+// everybody else once the transaction is durable.
 func (s *Sub) move(tx Tx, from, to int, n int64) {
 	if n == 0 {
 		return
 	}
-	s.add(from, -n)
-	s.add(to, n)
-	tx.OnRollback(func() {
-		s.add(from, n)
-		s.add(to, -n)
-	})
-}
-
-func (s *Sub) add(state int, n int64) {
-	if state >= 0 {
-		s.count[state].Add(n)
+	add := func(state int, n int64) {
+		if state != outside {
+			s.live[state] += n
+		}
 	}
+	add(from, -n)
+	add(to, n)
+	tx.OnRollback(func() {
+		add(from, n)
+		add(to, -n)
+	})
+	tx.OnCommit(func() {
+		if from != outside {
+			s.shown[from].Add(-n)
+		}
+		if to != outside {
+			s.shown[to].Add(n)
+		}
+	})
 }
 
 // Sub finds a subscription by its name.
@@ -145,7 +154,7 @@ func (b *Book) Subs() []*Sub {
 func (s *Sub) Counts() map[queue.State]int {
 	n := make(map[queue.State]int, states)
 	for state := range states {
-		n[stateName(state)] = int(s.count[state].Load())
+		n[stateName(state)] = int(s.shown[state].Load())
 	}
 	return n
 }
@@ -153,6 +162,12 @@ func (s *Sub) Counts() map[queue.State]int {
 // NotifyAll wakes every consumer.
 func (b *Book) NotifyAll() {
 	for _, s := range b.Subs() {
-		s.notify()
+		s.Notify()
 	}
+}
+
+// Idle reports that the subscription holds nothing that a consumer could get,
+// now or later.
+func (s *Sub) Idle() bool {
+	return s.shown[ready].Load()+s.shown[delayed].Load()+s.shown[leased].Load() == 0
 }

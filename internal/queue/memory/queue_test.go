@@ -1,0 +1,16 @@
+package memory
+
+import (
+	"testing"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/queue/conformance"
+)
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, func(t *testing.T) queue.Queue {
+		q := New()
+		t.Cleanup(func() { q.Close() })
+		return q
+	})
+}
