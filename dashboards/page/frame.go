@@ -72,18 +72,18 @@ func (p *Page) serveAsset(w http.ResponseWriter, r *http.Request) *view {
 
 // frame is what the layout needs, whatever the page.
 type frame struct {
-	Title    string
-	Here     string // which link of the header is this page: "targets", "journal"
-	CSS      string
-	Icon     string
-	Now      moment
-	Version  string
-	Docs     string
-	JSON     string // the same as JSON, if there is such an address
-	Refresh  int    // seconds; 0: never
-	Reload   string // address that turns refreshing on or off
-	States   []signal.State
-	Legend   []barPath
+	Title   string
+	Here    string // which link of the header is this page: "targets", "journal"
+	CSS     string
+	Icon    string
+	Now     moment
+	Version string
+	Docs    string
+	JSON    string // the same as JSON, if there is such an address
+	Refresh int    // seconds; 0: never
+	Reload  string // address that turns refreshing on or off
+	States  []signal.State
+	Legend  []barPath
 }
 
 func (p *Page) frame(r *http.Request, here, title string) frame {
@@ -105,7 +105,7 @@ func (p *Page) frame(r *http.Request, here, title string) frame {
 func (p *Page) icon(worst signal.State) string {
 	switch worst {
 	case signal.Up, signal.Maintenance:
-		return p.assets.url["icon.svg"]
+		return p.assets.url["icon-up.svg"]
 	case signal.Down, signal.Unreachable:
 		return p.assets.url["icon-down.svg"]
 	}

@@ -173,11 +173,14 @@ func (v *index) fill(c clock, shown, all []Target) {
 
 func (c clock) row(t Target, states map[string]signal.State) row {
 	r := row{
-		key: t.Name,
+		key:   t.Name,
 		State: t.State, Name: line(t.Name, maxName), URL: targetURL(t.Name), Tier: line(t.Tier, maxName),
 		Probe: line(t.Probe, maxName), Since: c.moment(t.Since), Reason: line(t.Reason, maxName),
 		Cause: line(t.Cause, maxCause), Failed: c.moment(t.Failed), Blind: t.Blind, Seen: c.moment(t.Seen),
 		Depends: neighbours(t.DependsOn, states), Provides: provides(t.Provides),
+	}
+	if t.State == signal.Up {
+		r.Cause = line(t.Cause, maxPast)
 	}
 	r.Address, r.Href = webAddress(t.Address)
 	if len(r.Depends) > maxNames {

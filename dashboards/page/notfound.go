@@ -36,7 +36,7 @@ func (p *Page) noTarget(r *http.Request, name string) *view {
 	n := note{
 		Title: "There is no target called " + line(name, maxName),
 		Text:  "No target of this name is configured, and the record has never heard of one.",
-		Hint:  "A target is added under targets: in collie.yml; `collie check` says whether the file is right.",
+		Hint:  "A target is added under targets: in collie.yml; “collie check” says whether the file is right.",
 		Links: []piece{{"All targets", "/"}},
 	}
 	// Without the list there are no suggestions, and the answer is still true.

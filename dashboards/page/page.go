@@ -146,8 +146,8 @@ func (p *Page) failed(r *http.Request, err error) *view {
 	}
 	return p.message(r, http.StatusServiceUnavailable, note{
 		Title: "The record cannot be read",
-		Text: "So this page cannot say what is up or down; nothing below this sentence would be true. " +
-			"Collie goes on probing, and writes its verdicts down once the record works again.",
+		Text: "So this page cannot say what is up or down. Collie goes on probing, " +
+			"keeps its verdicts in memory, and writes them down once the record works again.",
 		Detail: cleanText(err.Error(), 1000),
 		Hint:   "Look at Collie's log, and at the free space where --storage.path lies. Then load this page again.",
 	})

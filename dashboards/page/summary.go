@@ -23,8 +23,12 @@ type summaryLine struct {
 	Line  []piece
 }
 
-// named is how many targets a sentence names before it counts the rest.
-const named = 5
+// How many targets a sentence names before it counts the rest: the first, and
+// each further one.
+const (
+	named     = 5
+	namedLess = 3
+)
 
 // summarize expects the targets in the order of sortTargets.
 func summarize(targets []Target) summary {
@@ -48,12 +52,12 @@ func summarize(targets []Target) summary {
 		}
 		if s.Line != nil {
 			text := fmt.Sprintf("%s %s: ", count(len(by[state])), phrase(state, len(by[state])))
-			s.Also = append(s.Also, summaryLine{state, nameThem(text, by[state])})
+			s.Also = append(s.Also, summaryLine{state, nameThem(text, by[state], namedLess)})
 			continue
 		}
 		s.State = state
 		s.Title = count(len(by[state])) + " " + word(state)
-		s.Line = nameThem(opening(state, len(by[state]), all), by[state])
+		s.Line = nameThem(opening(state, len(by[state]), all), by[state], named)
 	}
 	return s
 }
@@ -115,12 +119,12 @@ func plural(n int, noun string) string {
 }
 
 // nameThem lists the first few by name and counts the rest.
-func nameThem(text string, targets []Target) []piece {
+func nameThem(text string, targets []Target, few int) []piece {
 	out := []piece{{Text: text}}
 	for i, t := range targets {
-		if i == named {
-			more := fmt.Sprintf(" and %s more", count(len(targets)-named))
-			return append(out, piece{Text: more, Href: "/?state=" + string(t.State)})
+		if i == few {
+			more := fmt.Sprintf("%s more", count(len(targets)-few))
+			return append(out, piece{Text: " and "}, piece{Text: more, Href: "/?state=" + string(t.State)})
 		}
 		if i > 0 {
 			out = append(out, piece{Text: ", "})

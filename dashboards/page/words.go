@@ -173,6 +173,7 @@ const (
 	maxName     = 100
 	maxAddress  = 160
 	maxCause    = 300
+	maxPast     = 100 // of the cause of what is over
 	maxEvidence = 16 << 10
 	maxFolded   = 4 << 10 // of evidence that is folded away in a list
 	maxNames    = 8       // names in one list
