@@ -125,7 +125,7 @@ func (l *Ledger) writeTarget(tx *store.Tx, in incoming, now time.Time) (outcome,
 		out.late = true
 		return out, refold(tx, in.target.Name, in.Observed)
 	}
-	if err := report(tx, in); err != nil {
+	if err := renewTarget(tx, in); err != nil {
 		return out, err
 	}
 	return out, goOn(tx, in, now)
@@ -186,8 +186,8 @@ func readTarget(tx *store.Tx, name string) (r row, known bool, err error) {
 	return r, true, nil
 }
 
-// report makes the signal the newest word on its target.
-func report(tx *store.Tx, in incoming) error {
+// renewTarget makes the signal the newest word on its target.
+func renewTarget(tx *store.Tx, in incoming) error {
 	failureNS, failure := int64(0), ""
 	if in.target.State == signal.Suspect || in.target.State == signal.Down {
 		failureNS, failure = in.Observed.UnixNano(), string(in.Body)

@@ -14,10 +14,10 @@ const (
 	batch          = 500 // rows deleted in one commit, so that nobody waits long
 )
 
-// retain deletes what is older than the retention, an hour after the start and
-// then every hour.
+// retain deletes what is older than the retention: soon after the start, for
+// those who restart often, and then every hour.
 func (l *Ledger) retain(ctx context.Context) error {
-	for sleep(ctx, retentionEvery) {
+	for wait := time.Minute; sleep(ctx, wait); wait = retentionEvery {
 		if err := l.purge(ctx); err != nil && ctx.Err() == nil {
 			l.log.Warn("old records not deleted", "err", err)
 		}
