@@ -178,7 +178,7 @@ func (d *decoder) byItself(n *yaml.Node, out reflect.Value, path string) bool {
 		d.library(n, u, path)
 	case encoding.TextUnmarshaler:
 		if n.Kind != yaml.ScalarNode {
-			d.report(n, path, "expected a single value, found %s", describe(n))
+			d.notSingle(n, path)
 			return true
 		}
 		d.failure(n, path, u.UnmarshalText([]byte(n.Value)))

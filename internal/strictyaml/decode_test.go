@@ -167,7 +167,7 @@ nick: null
 func TestDecodeTellsEveryMistake(t *testing.T) {
 	text := `targets:
   - nmae: a
-    interval: 5s
+    intervall: 5s
     every: 30 s
     down_after: often
   - every: 30
@@ -196,12 +196,12 @@ nick: !secret x
 	var got document
 	want := []string{
 		`2 targets[0]: unknown key "nmae"; did you mean "name"?`,
-		`3 targets[0]: unknown key "interval"; did you mean "every"?`,
+		`3 targets[0]: unknown key "intervall"; did you mean "every"?`,
 		`4 targets[0].every: "30 s" is not a duration; write it like 30s or 1m30s`,
 		`5 targets[0].down_after: write it like 3 or "3 of 5"`,
 		`7 targets[1]: duplicate key "every"; it is already set in line 6`,
 		`6 targets[1].every: 30 has no unit; write 30s for seconds or 30m for minutes`,
-		`8 targets[1].heartbeat: expected a map, found "soon"`,
+		`8 targets[1].heartbeat: expected a map, found "soon"; its keys are every, grace`,
 		`9 targets[1].provides: expected a list, found "git"; write [git]`,
 		`10 targets[2]: is empty; fill it in or remove the dash`,
 		`11 targets[3].name: expected a single value, found a list`,

@@ -1,7 +1,10 @@
 package strictyaml
 
 import (
+	"cmp"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -86,11 +89,11 @@ func pointed(t reflect.Type) reflect.Type {
 }
 
 func (d *decoder) structure(n *yaml.Node, out reflect.Value, path string) {
+	known := d.fieldsOf(out.Type())
 	if n.Kind != yaml.MappingNode {
-		d.report(n, path, "expected a map, found %s%s", describe(n), mapHint(n))
+		d.report(n, path, "expected a map, found %s%s", describe(n), cmp.Or(mapHint(n), known.list()))
 		return
 	}
-	known := d.fieldsOf(out.Type())
 	for _, p := range d.pairs(n, path) {
 		at, ok := known.index[p.key.Value]
 		switch {
@@ -111,11 +114,25 @@ func (d *decoder) rest(p pair, out reflect.Value, path string) {
 	d.entry(p, out, path)
 }
 
+// nearest ends the sentence about an unknown key. A word that people write
+// instead of a key suggests that key, misspelt or not.
 func (f *fields) nearest(word string) string {
-	if key, ok := f.also[strings.ToLower(word)]; ok {
+	near := Nearest(word, f.names)
+	if near == "" || f.also[strings.ToLower(word)] != "" {
+		near = Nearest(word, slices.Sorted(maps.Keys(f.also)))
+	}
+	if key, ok := f.also[near]; ok {
 		return Suggestion(key, []string{key})
 	}
 	return Suggestion(word, f.names)
+}
+
+// list is the keys for a sentence, if they are few.
+func (f *fields) list() string {
+	if len(f.names) == 0 || len(f.names) > 12 {
+		return ""
+	}
+	return "; its keys are " + strings.Join(f.names, ", ")
 }
 
 // fieldAt is reflect's FieldByIndex, making what inline pointers point to.

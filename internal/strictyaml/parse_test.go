@@ -24,7 +24,7 @@ func TestParseSaysWhatBreaksTheRules(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"tab":                  {"a:\n\tb: 1\n", "2: is indented with a tab; YAML wants spaces"},
 		"tab after spaces":     {"a:\n  b: 1\n  \tc: 1\n", "3: is indented with a tab; YAML wants spaces"},
-		"indented value":       {"a: b\n  c: d\n", "2: is indented further than line 1, which already has a value"},
+		"indented value":       {"a: b\n  c: d\n", "2: is indented further than line 1, which has a value already; keys that belong together stand in one column"},
 		"glued colon":          {"a:\n  - b: x\n    probe:y\n    c: d\n", `3: "probe:y" needs a space after the colon`},
 		"glued colon at top":   {"targets:\n  - name:gitlab\n    probe: http\n", `2: "name:gitlab" needs a space after the colon`},
 		"no colon":             {"a:\n  - b: x\n    probe y\n    c: d\n", `3: "probe y" has no colon; write "key: value"`},
@@ -39,7 +39,7 @@ func TestParseSaysWhatBreaksTheRules(t *testing.T) {
 		"colon in value":       {"a: 1\nb: it is: so\n", `2: a value with ": " in it must be in quotes`},
 		"quote inside quotes":  {"a: 1\nb: 'it's'\nc: 2\n", "2: text goes on after the closing quote; put the whole value in quotes of the other kind"},
 		"between indentations": {"a:\n    b: 1\n  c: 2\n", "3: its indentation fits none of the lines above"},
-		"list then key":        {"- a\nb: 1\n", `2: in a list each entry begins with "- "; this line does not`},
+		"list then key":        {"- a\nb: 1\n", `2: belongs to no entry of the list above; align it with the word after "- ", or begin it with "- "`},
 		"second document":      {"a: 1\n---\nb: 2\n", `2: a second document begins here; remove the "---"`},
 		"control character":    {"a: 1\nb: \x01\n", "2: control characters are not allowed"},
 		"not UTF-8":            {"a: 1\nb: \xff\n", "2: invalid leading UTF-8 octet"},

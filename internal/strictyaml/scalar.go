@@ -17,12 +17,20 @@ var durationType = reflect.TypeFor[time.Duration]()
 
 func (d *decoder) scalar(n *yaml.Node, out reflect.Value, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.report(n, path, "expected a single value, found %s", describe(n))
+		d.notSingle(n, path)
 		return
 	}
 	if err := setScalar(n, out); err != nil {
 		d.report(n, path, "%s", err)
 	}
+}
+
+func (d *decoder) notSingle(n *yaml.Node, path string) {
+	hint := ""
+	if n.Style&yaml.FlowStyle != 0 && n.Kind == yaml.MappingNode {
+		hint = "; text that begins with { must be in quotes"
+	}
+	d.report(n, path, "expected a single value, found %s%s", describe(n), hint)
 }
 
 func setScalar(n *yaml.Node, out reflect.Value) error {

@@ -139,7 +139,7 @@ func explain(lines []string, line int, message string) (int, string) {
 		}
 		return line, "its indentation fits none of the lines above"
 	case strings.Contains(message, "expected '-' indicator"):
-		return line, `in a list each entry begins with "- "; this line does not`
+		return line, `belongs to no entry of the list above; align it with the word after "- ", or begin it with "- "`
 	case strings.Contains(message, "expected ',' or ']'"):
 		return line, `a list that begins with "[" is not closed by "]", or a comma is missing`
 	case strings.Contains(message, "expected ',' or '}'"):
@@ -168,7 +168,7 @@ func misplacedColon(lines []string, line int) (int, string) {
 		case !strings.Contains(above, ":"):
 			return before, fmt.Sprintf(`%s has no colon; write "key: value"`, quote(bare))
 		}
-		return line, fmt.Sprintf("is indented further than line %d, which already has a value", before)
+		return line, fmt.Sprintf("is indented further than line %d, which has a value already; keys that belong together stand in one column", before)
 	}
 	return line, "a colon is not allowed here; put the value in quotes"
 }
