@@ -91,6 +91,13 @@ func New(source Source, after time.Time, stall time.Duration) *Clock {
 	return c
 }
 
+// SetStall changes how late a tick may come.
+func (c *Clock) SetStall(stall time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stall = stall
+}
+
 // Now is the record time, UTC. It never goes back.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()

@@ -103,10 +103,12 @@ func (s *Schedule) work(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for s.ready.len() == 0 && !s.closed {
+		for s.ready.len() == 0 && !s.closed && s.workers <= s.limit {
 			s.idle.Wait()
 		}
-		if s.closed {
+		if s.closed || s.workers > s.limit {
+			s.workers--
+			s.sleeping--
 			return
 		}
 		s.sleeping--
@@ -136,15 +138,20 @@ func (s *Schedule) runOne(ctx context.Context, e *entry) {
 	s.release(e)
 }
 
+// fill lets those who wait for their host run, as far as it may have more.
+func (s *Schedule) fill(h *host) {
+	for h.busy < s.perHost && h.waiting.len() > 0 {
+		h.busy++
+		s.offer(h.waiting.pop())
+	}
+}
+
 // release gives the place of an entry that ended to the next one of its host.
 func (s *Schedule) release(e *entry) {
 	e.busy = false
 	if h := e.host; h != nil {
 		h.busy--
-		if h.waiting.len() > 0 {
-			h.busy++
-			s.offer(h.waiting.pop())
-		}
+		s.fill(h)
 		if h.busy == 0 {
 			delete(s.hosts, h.name)
 		}

@@ -80,18 +80,32 @@ type host struct {
 // New returns a schedule without jobs.
 func New(o Options) *Schedule {
 	s := &Schedule{
-		wake: make(chan struct{}, 1), limit: o.Concurrency, perHost: o.PerHost,
+		wake: make(chan struct{}, 1),
 		jobs: map[string]*entry{}, hosts: map[string]*host{},
 	}
+	s.idle = sync.NewCond(&s.mu)
+	s.SetLimits(o.Concurrency, o.PerHost)
+	s.metrics = newMetrics(o.Registry, s)
+	return s
+}
+
+// SetLimits changes how many jobs may run at once, overall and per host; as
+// Options say. What runs already goes on.
+func (s *Schedule) SetLimits(concurrency, perHost int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit, s.perHost = concurrency, perHost
 	if s.limit < 1 {
 		s.limit = 64
 	}
 	if s.perHost < 1 {
 		s.perHost = 4
 	}
-	s.idle = sync.NewCond(&s.mu)
-	s.metrics = newMetrics(o.Registry, s)
-	return s
+	for _, h := range s.hosts {
+		s.fill(h)
+	}
+	s.idle.Broadcast() // those who are too many go
+	s.signal()
 }
 
 // Set makes jobs the jobs of the schedule. A job that stays, with its name and

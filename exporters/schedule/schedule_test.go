@@ -341,6 +341,31 @@ func TestRandomReloads(t *testing.T) {
 	})
 }
 
+func TestSetLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := start(t, schedule.Options{Concurrency: 20, PerHost: 1})
+		defer b.stop()
+		var jobs []schedule.Job
+		for i := range 40 {
+			jobs = append(jobs, b.job(fmt.Sprint("j", i), fmt.Sprint("h", i%2), 10*time.Second, 9*time.Second))
+		}
+		set(t, b, jobs...)
+		for _, want := range []struct{ all, perHost int }{{20, 1}, {20, 8}, {5, 8}, {30, 8}} {
+			b.SetLimits(want.all, want.perHost)
+			time.Sleep(time.Minute)
+			b.mu.Lock()
+			clear(b.most)
+			b.mu.Unlock()
+			time.Sleep(time.Minute)
+			b.mu.Lock()
+			if most := min(want.all, 2*want.perHost); b.most[""] != most {
+				t.Errorf("with %+v %d ran at once, want %d", want, b.most[""], most)
+			}
+			b.mu.Unlock()
+		}
+	})
+}
+
 func TestSetRefusesNonsense(t *testing.T) {
 	s := schedule.New(schedule.Options{Registry: prometheus.NewRegistry()})
 	if err := s.Set([]schedule.Job{{Name: "a", Every: 0, Run: func(context.Context) {}}}); err == nil {

@@ -1,0 +1,10 @@
+// Package exporters is the role that looks: it probes targets at their
+// intervals, decides with the verdict package what state each is in, stores
+// every transition together with the signal about it, and shows results and
+// states to Prometheus.
+//
+// A result goes one way: schedule, probe, verdict, pending list, store, and only
+// then into what is published. While the disk is full the pending list keeps
+// the verdicts in order. What we did not look at is unknown, never down: at a
+// start, after our process stood still, and after a step of the clock.
+package exporters
