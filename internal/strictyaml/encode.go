@@ -73,8 +73,8 @@ func encodeItself(v reflect.Value, depth int) (*yaml.Node, bool, error) {
 	return nil, false, nil
 }
 
-// copied is a node of the caller's own, without anchors and aliases: what they
-// belong to may not be in the new document.
+// copied is a node of the caller's own, in plain style and without anchors and
+// aliases: what they belong to may not be in the new document.
 func copied(n *yaml.Node, depth int, budget *int) *yaml.Node {
 	if *budget--; n == nil || n.Kind == 0 || depth > maxDepth || *budget < 0 {
 		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null"}
@@ -82,7 +82,7 @@ func copied(n *yaml.Node, depth int, budget *int) *yaml.Node {
 	if n.Kind == yaml.AliasNode {
 		return copied(n.Alias, depth+1, budget)
 	}
-	c := &yaml.Node{Kind: n.Kind, Style: n.Style, Tag: n.Tag, Value: n.Value}
+	c := &yaml.Node{Kind: n.Kind, Tag: n.Tag, Value: n.Value}
 	for _, item := range n.Content {
 		c.Content = append(c.Content, copied(item, depth+1, budget))
 	}

@@ -26,7 +26,7 @@ func TestEncodeCopiesNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := yaml.Marshal(node)
-	if err != nil || string(text) != "with: {b: {x: [1]}}\n" {
+	if err != nil || string(text) != "with:\n    b:\n        x:\n            - 1\n" {
 		t.Fatalf("got %s %v", text, err)
 	}
 	node.Content[1].Content[0].Value = "changed"
