@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/colliehq/collie/exporters"
+	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/probe"
 )
 
@@ -59,7 +61,7 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-func kinds() []probe.Kind { return nil }
+func kinds() []probe.Kind { return exporters.Kinds(local.New(local.Options{})) }
 
 // Each file of testdata/bad is a mistake of a typical first attempt; the .want
 // beside it is what its author reads.

@@ -46,12 +46,16 @@ func Load(named string, env Env, kinds []probe.Kind) (*Config, Mistakes) {
 	c := Default()
 	c.File = Find(named)
 	n := &notes{file: filepath.Clean(c.File)}
+	lines, ok := strictyaml.Lines{}, true
+	if c.File != "" {
+		lines, ok = c.load(n, env)
+	}
 	var told Mistakes
-	if c.File == "" {
-		c.Modules, told = loadModules("", kinds)
-	} else if lines, ok := c.load(n, env); ok {
-		c.Modules, told = loadModules(c.Exporters.ModulesFile, kinds)
-		c.validate(lines, n, kinds, len(told) == 0)
+	if ok {
+		written := *n
+		var modulesKnown bool
+		told, modulesKnown = c.readModules(lines, n, kinds)
+		c.validate(lines, n, &written, kinds, modulesKnown)
 	}
 	if told = append(told, n.told...).sorted(n.file); len(told) > 0 {
 		return nil, told
@@ -121,8 +125,7 @@ func refuseLater(top *yaml.Node, bad strictyaml.Bad) {
 
 // validate asks the rooms, and leaves out what a mistake in the writing has
 // explained already. References to modules are looked at if all are known.
-func (c *Config) validate(lines strictyaml.Lines, n *notes, kinds []probe.Kind, modulesKnown bool) {
-	written := *n
+func (c *Config) validate(lines strictyaml.Lines, n, written *notes, kinds []probe.Kind, modulesKnown bool) {
 	below := func(prefix string) func(path, format string, args ...any) {
 		return func(path, format string, args ...any) {
 			path = join(prefix, path)

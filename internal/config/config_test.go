@@ -314,7 +314,8 @@ func FuzzLoad(f *testing.F) {
 		n := &notes{file: DefaultFile}
 		lines, ok := c.parse(text, n, environment)
 		if ok {
-			c.validate(lines, n, list, true)
+			written := *n
+			c.validate(lines, n, &written, list, true)
 		}
 		if len(n.told) > 0 {
 			_ = n.told.sorted(DefaultFile).Error()

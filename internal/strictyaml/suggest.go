@@ -12,7 +12,7 @@ func Suggestion(word string, valid []string) string {
 	if near := Nearest(word, valid); near != "" {
 		return fmt.Sprintf("; did you mean %q?", near)
 	}
-	if len(valid) == 0 || len(valid) > 12 {
+	if len(valid) == 0 || len(valid) > 16 {
 		return ""
 	}
 	sorted := slices.Sorted(slices.Values(valid))
