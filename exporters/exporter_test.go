@@ -1,0 +1,493 @@
+package exporters
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/colliehq/collie/signal"
+)
+
+func TestTargetGoesDownAndUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web", func(c *TargetConfig) {
+			c.Tier, c.Provides, c.DependsOn = "essential", []string{"git"}, nil
+		})))
+		w.after(time.Minute)
+		w.breaks("web:80")
+		w.after(time.Minute)
+		if s := w.shown("web"); s != signal.Down {
+			t.Errorf("shown as %q", s)
+		}
+		w.heals("web:80")
+		w.after(time.Minute)
+		if got, want := w.disk.story(t, "web"), "[unknown] up suspect down up"; got != want {
+			t.Fatalf("story %q, want %q", got, want)
+		}
+		signals := w.disk.signals(t)
+		down, suspect := signals[3], signals[2]
+		if !down.Started.Equal(suspect.Observed) || down.Observed.Sub(suspect.Observed) != 20*time.Second {
+			t.Errorf("down observed %s, started %s; suspect observed %s", down.Observed, down.Started, suspect.Observed)
+		}
+		want := signal.Target{
+			Name: "web", State: signal.Down, Previous: signal.Suspect, Reason: "refused", Cause: "connection refused",
+			Rule: "3 failed in a row", Address: "web:80", Probe: "fake", Tier: "essential", Provides: []string{"git"}, Every: "10s",
+		}
+		evidence := down.body.Evidence
+		down.body.Evidence = ""
+		if diff := cmp.Diff(want, down.body); diff != "" {
+			t.Errorf("down (-want +got):\n%s", diff)
+		}
+		if strings.Count(evidence, "< RST") != 3 || strings.Count(evidence, "refused: connection refused") != 3 {
+			t.Errorf("evidence of three failures:\n%s", evidence)
+		}
+		if suspect.body.Evidence != "> SYN\n< RST\n" {
+			t.Errorf("evidence of the first failure: %q", suspect.body.Evidence)
+		}
+		labels := map[string]string{"target": "web", "tier": "essential", "probe": "fake"}
+		if diff := cmp.Diff(labels, down.Labels); diff != "" || down.Status != signal.Firing || signals[4].Status != signal.Resolved {
+			t.Errorf("labels (-want +got), status %s, then %s:\n%s", down.Status, signals[4].Status, diff)
+		}
+		checkOrder(t, w)
+	})
+}
+
+// checkOrder holds what is true of all signals in every test: per target the
+// sequence rises, no time goes back, and each transition begins where the last
+// one ended.
+func checkOrder(t *testing.T, w *world) {
+	t.Helper()
+	last := map[string]told{}
+	ids := map[string]bool{}
+	for _, s := range w.disk.signals(t) {
+		if ids[s.ID] {
+			t.Errorf("%s was told twice", s.ID)
+		}
+		ids[s.ID] = true
+		before, known := last[s.body.Name]
+		if known {
+			if s.Seq <= before.Seq {
+				t.Errorf("%s: seq %d after %d", s.body.Name, s.Seq, before.Seq)
+			}
+			if s.Observed.Before(before.Observed) {
+				t.Errorf("%s: %s observed %s, before %s of %s", s.ID, s.body.State, s.Observed, before.Observed, before.ID)
+			}
+			if !s.body.Snapshot && s.body.Previous != before.body.State {
+				t.Errorf("%s: from %s, but the last was %s", s.ID, s.body.Previous, before.body.State)
+			}
+			if s.body.Snapshot && !before.body.Removed && s.body.State != before.body.State {
+				t.Errorf("%s: a snapshot changes %s to %s", s.ID, before.body.State, s.body.State)
+			}
+		} else if !s.body.Snapshot {
+			t.Errorf("%s is the first of its target but no snapshot", s.ID)
+		}
+		last[s.body.Name] = s
+	}
+}
+
+func TestWindow(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web", windowOf("2 of 3"))))
+		w.after(5 * time.Second)
+		for _, broken := range []bool{true, false, true} {
+			if broken {
+				w.breaks("web:80")
+			} else {
+				w.heals("web:80")
+			}
+			w.after(10 * time.Second)
+		}
+		if got, want := w.disk.story(t, "web"), "[unknown] up suspect up down"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+	})
+}
+
+// After kill -9 the target is unknown since the last lease, and a target that
+// was down and still fails is down with the first result.
+func TestRestartAfterKill(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := configOf(targetOf("up"), targetOf("down"), heartbeatOf("cron", time.Hour, time.Minute))
+		w.breaks("down:80")
+		w.up(c)
+		w.after(time.Minute)
+		leases := w.disk.leases(t)
+		watermark := leases[len(leases)-1].Watermark
+		w.after(5 * time.Second)
+		w.kill()
+		w.after(10 * time.Minute)
+		killed := len(w.disk.signals(t))
+		w.up(c)
+		if s := w.shown("up"); s != signal.Unknown {
+			t.Errorf("shown as %q before the first result", s)
+		}
+		w.after(30 * time.Second)
+		if got, want := w.disk.story(t, "up"), "[unknown] up unknown [unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		if got, want := w.disk.story(t, "down"), "[unknown] suspect down unknown [unknown] down"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		if got, want := w.disk.story(t, "cron"), "[unknown] [unknown]"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		for _, s := range w.disk.signals(t)[killed:] {
+			if s.body.State == signal.Unknown && !s.body.Snapshot && !s.Observed.Equal(watermark) {
+				t.Errorf("%s is unknown since %s, want the watermark %s", s.body.Name, s.Observed, watermark)
+			}
+		}
+		leases = w.disk.leases(t)
+		if a, b := leases[0].Session, leases[len(leases)-1].Session; a == b {
+			t.Errorf("both sessions are %q", a)
+		}
+		if w.own("collie_exporter_blind_total,start") != 1 {
+			t.Error("the absence is not counted")
+		}
+		checkOrder(t, w)
+	})
+}
+
+// A clean stop stores until when we looked.
+func TestStopStoresTheWatermark(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web")))
+		w.after(22 * time.Second)
+		stopped := time.Now()
+		w.stop()
+		if l := w.disk.leases(t); !l[len(l)-1].Watermark.Equal(stopped) {
+			t.Errorf("looked until %s, the last lease says %s", stopped, l[len(l)-1].Watermark)
+		}
+	})
+}
+
+func TestLeases(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web")))
+		w.after(61 * time.Second)
+		leases := w.disk.leases(t)
+		if len(leases) != 5 { // at the start and every 15 s
+			t.Fatalf("%d leases in a minute", len(leases))
+		}
+		for i, l := range leases {
+			if l.Seq != uint64(i+1) || l.Every != 15*time.Second || l.Source != "exporter/test" {
+				t.Errorf("lease %d: %+v", i, l)
+			}
+			if i > 0 && l.Watermark.Sub(leases[i-1].Watermark) != 15*time.Second {
+				t.Errorf("lease %d: watermark %s after %s", i, l.Watermark, leases[i-1].Watermark)
+			}
+		}
+		if age := w.own("collie_exporter_lease_age_seconds"); age != 1 {
+			t.Errorf("age %v", age)
+		}
+	})
+}
+
+// A process that stood still looked at nothing: unknown from its last tick, and
+// the probes that were on their way prove nothing.
+func TestStall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.takes = 5 * time.Second
+		w.up(configOf(targetOf("web"), targetOf("rare", func(c *TargetConfig) { c.Every = time.Hour })))
+		w.after(time.Minute)
+		w.breaks("web:80")
+		w.after(9 * time.Second) // a probe is on its way, at any phase
+		before := time.Now()
+		w.freeze(time.Minute)
+		w.heals("web:80")
+		w.after(20 * time.Second)
+		signals := w.disk.signals(t)
+		var unknown *told
+		for i, s := range signals {
+			if s.body.State == signal.Unknown && !s.body.Snapshot && s.body.Name == "web" {
+				unknown = &signals[i]
+			}
+		}
+		if unknown == nil {
+			t.Fatalf("story %q", w.disk.story(t, "web"))
+		}
+		if d := before.Sub(unknown.Observed); d < 0 || d > tickEvery {
+			t.Errorf("unknown since %s, %s before we stood still", unknown.Observed, d)
+		}
+		if got, want := w.disk.story(t, "rare"), "[unknown] up unknown up"; got != want {
+			t.Errorf("story of the rare one %q, want %q", got, want)
+		}
+		if !strings.HasSuffix(w.disk.story(t, "web"), "unknown up") {
+			t.Errorf("story %q", w.disk.story(t, "web"))
+		}
+		if w.own("collie_exporter_blind_total,stall") != 1 {
+			t.Error("the stall is not counted")
+		}
+		checkOrder(t, w)
+	})
+}
+
+// A stall too short for a gap must not turn time limits into failures.
+func TestHiccupRepeatsTimeouts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.takes = 9 * time.Second // longer than the limit of 8 s
+		w.up(configOf(targetOf("web", windowOf("1"))))
+		for range 40 {
+			w.after(700 * time.Millisecond)
+			if w.own("collie_schedule_running") == 1 {
+				break
+			}
+		}
+		w.freeze(4 * time.Second)
+		w.mu.Lock()
+		w.takes = time.Second
+		w.mu.Unlock()
+		w.after(15 * time.Second)
+		if got, want := w.disk.story(t, "web"), "[unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		if w.own("collie_exporter_discarded_results_total") != 1 {
+			t.Error("the time limit that ran out while we stood still was judged")
+		}
+	})
+}
+
+func TestClockStepsAnHour(t *testing.T) {
+	for name, step := range map[string]time.Duration{"forward": time.Hour, "back": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.up(configOf(targetOf("web")))
+				w.after(time.Minute)
+				w.step(step)
+				w.after(time.Minute)
+				w.breaks("web:80")
+				w.after(time.Minute)
+				w.heals("web:80")
+				w.after(time.Minute)
+				want := "[unknown] up suspect down up"
+				if step > 0 {
+					want = "[unknown] up unknown up suspect down up"
+				}
+				if got := w.disk.story(t, "web"); got != want {
+					t.Errorf("story %q, want %q", got, want)
+				}
+				if ahead := w.own("collie_clock_ahead_seconds"); step < 0 && (ahead > 3600 || ahead < 3400) || step > 0 && ahead != 0 {
+					t.Errorf("ahead by %v s", ahead)
+				}
+				checkOrder(t, w)
+			})
+		})
+	}
+}
+
+// While nothing can be stored, verdicts wait in order and nothing is shown out
+// of order; then all of them are told.
+func TestDiskFull(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web"), targetOf("other")))
+		w.after(time.Minute)
+		w.disk.set(func() { w.disk.full = true })
+		for range 3 {
+			w.breaks("web:80")
+			w.after(time.Minute)
+			w.heals("web:80")
+			w.after(time.Minute)
+		}
+		w.breaks("web:80")
+		w.after(time.Minute)
+		if s := w.shown("web"); s != signal.Up {
+			t.Errorf("shown as %q although nothing was stored", s)
+		}
+		if n := w.own("collie_exporter_pending_changes"); n != 11 {
+			t.Errorf("%v pending, want 11", n)
+		}
+		if age := w.own("collie_exporter_lease_age_seconds"); age < 400 {
+			t.Errorf("lease age %v although no lease was stored", age)
+		}
+		leases := len(w.disk.leases(t))
+		w.disk.set(func() { w.disk.full, w.disk.unsure = false, true }) // stored, but we are not told
+		w.after(10 * time.Second)
+		w.disk.set(func() { w.disk.unsure = false })
+		w.after(10 * time.Second)
+		if got, want := w.disk.story(t, "web"), "[unknown] up suspect down up suspect down up suspect down up suspect down"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		if w.shown("web") != signal.Down || w.own("collie_exporter_pending_changes") != 0 {
+			t.Errorf("shown as %q, %v pending", w.shown("web"), w.own("collie_exporter_pending_changes"))
+		}
+		if len(w.disk.leases(t)) == leases {
+			t.Error("no lease after the disk was freed")
+		}
+		checkOrder(t, w)
+	})
+}
+
+// What was judged before a lease is stored before it: else a crash after it
+// would make the exporter claim that it looked and saw nothing.
+func TestLeaseNeverOvertakesVerdicts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web", windowOf("1"), func(c *TargetConfig) { c.Every = time.Second })))
+		for i := range 400 {
+			if i%3 == 0 {
+				w.breaks("web:80")
+			} else if i%3 == 1 {
+				w.heals("web:80")
+			}
+			w.disk.set(func() { w.disk.full = i%50 > 30 })
+			w.after(time.Second)
+		}
+		w.disk.set(func() { w.disk.full = false })
+		w.after(time.Minute)
+		var watermark time.Time
+		for _, m := range w.disk.messages {
+			switch m.Topic {
+			case signal.TopicLeases:
+				watermark = leaseOf(t, m).Watermark
+			case signal.TopicSignals:
+				if s := signalOf(t, m); s.Observed.Before(watermark) {
+					t.Fatalf("%s was observed %s and stored after a lease until %s", s.ID, s.Observed, watermark)
+				}
+			}
+		}
+	})
+}
+
+func TestFullDiskAtTheStart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.disk.full = true
+		w.up(configOf(targetOf("web")))
+		w.after(time.Minute)
+		if s := w.shown("web"); s != "" {
+			t.Errorf("shown as %q although nothing is stored", s)
+		}
+		w.disk.set(func() { w.disk.full = false })
+		w.after(10 * time.Second)
+		if got, want := w.disk.story(t, "web"), "[unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+	})
+}
+
+func TestPendingListIsBounded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web", windowOf("1"), func(c *TargetConfig) { c.Every = time.Second })))
+		w.after(time.Minute)
+		w.disk.set(func() { w.disk.full = true })
+		for range 1500 {
+			w.breaks("web:80")
+			w.after(time.Second)
+			w.heals("web:80")
+			w.after(time.Second)
+		}
+		w.breaks("web:80")
+		w.after(3 * time.Second)
+		if n := w.own("collie_exporter_pending_changes"); n != maxPerTarget {
+			t.Errorf("%v pending, want %d", n, maxPerTarget)
+		}
+		w.disk.set(func() { w.disk.full = false })
+		w.after(time.Minute)
+		if w.shown("web") != signal.Down {
+			t.Errorf("shown as %q", w.shown("web"))
+		}
+		if n := w.own("collie_exporter_folded_transitions_total"); n < 1900 {
+			t.Errorf("%v folded", n)
+		}
+		checkOrder(t, w)
+	})
+}
+
+func TestReload(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.breaks("down:80")
+		w.up(configOf(targetOf("up"), targetOf("down"), targetOf("leaves")))
+		w.after(time.Minute)
+		next := configOf(targetOf("down"), targetOf("new"), targetOf("up", func(c *TargetConfig) { c.Tier = "optional" }))
+		if err := w.Reload(t.Context(), next, w.modules()); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		for name, want := range map[string]string{
+			"up": "[unknown] up [up]", "down": "[unknown] suspect down",
+			"leaves": "[unknown] up removed", "new": "[unknown] up",
+		} {
+			if got := w.disk.story(t, name); got != want {
+				t.Errorf("story of %s: %q, want %q", name, got, want)
+			}
+		}
+		if strings.Contains(w.metrics(), "leaves") {
+			t.Error("a removed target is still shown")
+		}
+		// It comes back, and its sequence goes on.
+		if err := w.Reload(t.Context(), configOf(targetOf("leaves")), w.modules()); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		if got, want := w.disk.story(t, "leaves"), "[unknown] up removed [unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		checkOrder(t, w)
+	})
+}
+
+func TestReloadRefused(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web")))
+		bad := configOf(targetOf("web", func(c *TargetConfig) { c.Probe = "nonsense" }))
+		if err := w.Reload(t.Context(), bad, w.modules()); err == nil {
+			t.Fatal("an unknown module was accepted")
+		}
+		w.after(time.Minute)
+		if w.shown("web") != signal.Up {
+			t.Errorf("the old configuration does not hold: %q", w.shown("web"))
+		}
+	})
+}
+
+// A probe that was on its way to the old address says nothing about the new one.
+func TestReloadDiscardsResultsOfTheOldAddress(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.takes = 5 * time.Second
+		w.breaks("web:80")
+		w.up(configOf(targetOf("web")))
+		for w.own("collie_schedule_running") == 0 {
+			w.after(100 * time.Millisecond)
+		}
+		next := configOf(targetOf("web", func(c *TargetConfig) { c.Target = "moved:80" }))
+		if err := w.Reload(t.Context(), next, w.modules()); err != nil {
+			t.Fatal(err)
+		}
+		w.after(time.Minute)
+		if got, want := w.disk.story(t, "web"), "[unknown] [unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+	})
+}
+
+func TestTargetRemovedWhileAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("stays"), targetOf("leaves")))
+		w.after(time.Minute)
+		w.stop()
+		w.up(configOf(targetOf("stays")))
+		w.after(time.Minute)
+		w.stop()
+		w.up(configOf(targetOf("stays")))
+		if got, want := w.disk.story(t, "leaves"), "[unknown] up unknown removed"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		checkOrder(t, w)
+	})
+}
+
+// The sequence begins at the time of the row, so that a wiped data directory
+// repeats no id.
+func TestWipedDataDirectory(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.up(configOf(targetOf("web")))
+		w.after(time.Minute)
+		w.stop()
+		first := w.disk.signals(t)
+		w.disk = newDisk()
+		w.up(configOf(targetOf("web")))
+		w.after(time.Minute)
+		if a, b := first[len(first)-1].Seq, w.disk.signals(t)[0].Seq; b <= a {
+			t.Errorf("seq %d after %d", b, a)
+		}
+	})
+}
