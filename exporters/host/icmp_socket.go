@@ -148,9 +148,9 @@ type rawPing struct {
 }
 
 func openRaw(ctx context.Context, o *icmpOptions, to netip.Addr) (pingSocket, error) {
-	network := "ip4:icmp"
+	network := "ip4:1" // by number: the name would be looked up in /etc/protocols
 	if to.Is6() {
-		network = "ip6:ipv6-icmp"
+		network = "ip6:58"
 	}
 	d := net.Dialer{}
 	if o.DontFragment && to.Is4() {

@@ -66,20 +66,20 @@ func Load(path string, kinds []probe.Kind) ([]probe.Module, error) {
 	return nil, e
 }
 
-// Defaults are the built-in modules, as far as their kinds are among kinds.
+// Defaults are the built-in modules whose kind is among kinds.
 func Defaults(kinds []probe.Kind) []probe.Module {
-	var here []probe.Module
-	all := Parse(builtin, kinds, func(line int, path, message string) {
-		if !strings.HasSuffix(path, ".prober") {
-			panic(fmt.Sprintf("module: the built-in modules are broken in line %d: %s: %s", line, path, message))
-		}
-	})
+	var mistakes []Mistake
+	all := Parse(builtin, kinds, func(line int, path, message string) { mistakes = append(mistakes, Mistake{line, path, message}) })
+	known := func(m probe.Module) bool {
+		return slices.ContainsFunc(kinds, func(k probe.Kind) bool { return k.Name == m.Kind })
+	}
 	for _, m := range all {
-		if m.Probe != nil {
-			here = append(here, m)
+		at := slices.IndexFunc(mistakes, func(x Mistake) bool { return strings.HasPrefix(x.Path, "modules."+m.Name+".") })
+		if at >= 0 && known(m) {
+			panic(fmt.Sprintf("module: the built-in module %s is broken: %v", m.Name, mistakes[at]))
 		}
 	}
-	return here
+	return slices.DeleteFunc(all, func(m probe.Module) bool { return !known(m) })
 }
 
 // Merge is the built-in modules with those of a file added; of two with one
