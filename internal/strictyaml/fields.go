@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"cmp"
+	"encoding"
 	"maps"
 	"reflect"
 	"slices"
@@ -27,9 +28,46 @@ func (d *decoder) fieldsOf(t reflect.Type) *fields {
 	return f
 }
 
-// Keys lists the keys that Decode accepts for the struct type t, in their
-// order, inline structs included.
-func Keys(t reflect.Type) []string { return newFields(t).names }
+// KeysOf lists every key that Decode accepts for a value of v's type, with the
+// keys below it, in their order: "targets[].every". What decodes itself has no
+// keys below it.
+func KeysOf(v any) []string {
+	return keysBelow(reflect.TypeOf(v), "", nil)
+}
+
+func keysBelow(t reflect.Type, path string, all []string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		switch t.Kind() {
+		case reflect.Slice:
+			path += "[]"
+		case reflect.Map:
+			path = join(path, "*")
+		}
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || decodesItself(t) {
+		return append(all, path)
+	}
+	f := newFields(t)
+	if path != "" {
+		all = append(all, path)
+	}
+	for _, name := range f.names {
+		all = keysBelow(t.FieldByIndex(f.index[name]).Type, join(path, name), all)
+	}
+	return all
+}
+
+func decodesItself(t reflect.Type) bool {
+	if t == nodeType {
+		return true
+	}
+	switch reflect.New(t).Interface().(type) {
+	case Unmarshaler, yaml.Unmarshaler, libraryUnmarshaler, encoding.TextUnmarshaler:
+		return true
+	}
+	return false
+}
 
 func newFields(t reflect.Type) *fields {
 	f := &fields{index: map[string][]int{}, also: map[string]string{}}

@@ -1,0 +1,86 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/colliehq/collie/internal/strictyaml"
+)
+
+const root = "../.."
+
+// Every shipped example is a configuration without mistakes, or a module file
+// that one of them uses.
+func TestExamples(t *testing.T) {
+	used := map[string]bool{}
+	var modules []string
+	for _, file := range glob(t, root+"/examples/*.yml") {
+		if strings.Contains(mustRead(t, file), "\nmodules:\n") {
+			modules = append(modules, file)
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			c, told := Load(file, os.LookupEnv, kinds())
+			if err := told.Err(); err != nil {
+				t.Fatal(err)
+			}
+			used[c.Exporters.ModulesFile] = true
+		})
+	}
+	for _, file := range modules {
+		if !used[file] {
+			t.Errorf("no example uses the module file %s", file)
+		}
+	}
+}
+
+var fence = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+
+// What the documentation shows as a collie.yml can be pasted as it is.
+func TestDocumentedConfigurations(t *testing.T) {
+	for _, file := range append(glob(t, root+"/docs/*.md"), filepath.Join(mustAbs(t, root), "README.md")) {
+		for i, block := range fence.FindAllStringSubmatch(mustRead(t, file), -1) {
+			if !strings.HasPrefix(block[1], "targets:") {
+				continue
+			}
+			t.Run(filepath.Base(file)+string(rune('a'+i)), func(t *testing.T) {
+				write(t, block[1])
+				env := func(string) (string, bool) { return "x", true }
+				if _, told := Load("", env, kinds()); len(told) > 0 {
+					t.Errorf("%s\n%s", told.Error(), block[1])
+				}
+			})
+		}
+	}
+}
+
+func mustAbs(t *testing.T, path string) string {
+	t.Helper()
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return abs
+}
+
+var documented = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
+
+// The reference has a row for every key that the program accepts, and no other.
+func TestReferenceIsComplete(t *testing.T) {
+	rows := map[string]bool{}
+	for _, row := range documented.FindAllStringSubmatch(mustRead(t, root+"/docs/configuration.md"), -1) {
+		rows[row[1]] = true
+	}
+	for _, key := range strictyaml.KeysOf(Config{}) {
+		if !rows[key] {
+			t.Errorf("docs/configuration.md has no row for %s", key)
+		}
+		delete(rows, key)
+	}
+	for key := range rows {
+		t.Errorf("docs/configuration.md tells of %s, which does not exist", key)
+	}
+}
