@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,6 +36,8 @@ type Options struct {
 type Local struct {
 	proc  string
 	asker asker
+	cpus  int
+	clock func() (clock, error)
 
 	mu     sync.Mutex // guards what follows
 	table  *table
@@ -55,7 +58,7 @@ func newLocal(o Options, a asker) *Local {
 	if o.ProcPath == "" {
 		o.ProcPath = "/proc"
 	}
-	return &Local{proc: o.ProcPath, asker: a, sights: map[sightKey]*sight{}}
+	return &Local{proc: o.ProcPath, asker: a, cpus: runtime.NumCPU(), clock: readClock, sights: map[sightKey]*sight{}}
 }
 
 // Kinds returns the kinds of probe that l offers, the visible list of this package.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/colliehq/collie/exporters/probe"
@@ -48,7 +47,7 @@ func (p machine) load(m *probe.Metrics) (*problem, error) {
 	if err != nil {
 		return nil, err
 	}
-	cpus := float64(runtime.NumCPU())
+	cpus := float64(p.local.cpus)
 	m.Gauge("probe_machine_load1", "Processes that run or wait for a CPU or a disk, over 1 minute.", load[0])
 	m.Gauge("probe_machine_load5", "Processes that run or wait for a CPU or a disk, over 5 minutes.", load[1])
 	m.Gauge("probe_machine_load15", "Processes that run or wait for a CPU or a disk, over 15 minutes.", load[2])
@@ -118,7 +117,7 @@ func (p machine) pressure(m *probe.Metrics) (*problem, error) {
 
 func (p machine) clock(m *probe.Metrics) (*problem, error) {
 	o := p.options
-	c, err := readClock()
+	c, err := p.local.clock()
 	if err != nil {
 		return p.unknown(o.ClockSynchronized || o.MaxClockOffset > 0 || o.MaxClockError > 0, "the clock options", "clock", err)
 	}

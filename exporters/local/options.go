@@ -27,13 +27,16 @@ type filesystemOptions struct {
 }
 
 func (l *Local) buildFilesystem(node *yaml.Node, bad func(line int, format string, args ...any)) probe.Func {
+	return l.decodeFilesystem(node, bad).probe
+}
+
+func (l *Local) decodeFilesystem(node *yaml.Node, bad func(line int, format string, args ...any)) filesystem {
 	o := filesystemOptions{
 		PointsExclude: regexp.MustCompile(defaultPointsExclude),
 		TypesExclude:  regexp.MustCompile(defaultTypesExclude),
 	}
 	strictyaml.Decode(node, &o, told(bad))
-	f := filesystem{local: l, options: o, choose: chooser{points: o.PointsExclude, types: o.TypesExclude, tmpfs: o.Tmpfs}}
-	return f.probe
+	return filesystem{local: l, options: o, choose: chooser{points: o.PointsExclude, types: o.TypesExclude, tmpfs: o.Tmpfs}}
 }
 
 // machineOptions are a module's options under "machine".
