@@ -147,6 +147,9 @@ func query(path string, q url.Values) string {
 // targetURL is the page of a target. A target may be called "metrics", and
 // /targets/metrics is the exporters' own; a slash tells them apart.
 func targetURL(name string) string {
+	if len(name) > signal.MaxSubject {
+		return "/" // no configuration allows it
+	}
 	u := "/targets/" + url.PathEscape(name)
 	if name == "metrics" {
 		u += "/"

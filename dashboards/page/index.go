@@ -85,7 +85,7 @@ type filter struct {
 	Q, State, Tier string
 }
 
-// active reports whether anything is left out.
+// Active reports whether anything is left out.
 func (f filter) Active() bool { return f != filter{} }
 
 func readFilter(q url.Values) filter {
@@ -98,7 +98,7 @@ func readFilter(q url.Values) filter {
 
 // match looks for every word of the text in what is known of the target.
 func (f filter) match(t Target) bool {
-	if f.State != "" && string(t.State) != f.State || f.Tier != "" && t.Tier != f.Tier {
+	if f.State != "" && string(t.State) != f.State || f.Tier != "" && line(t.Tier, maxName) != f.Tier {
 		return false
 	}
 	hay := strings.ToLower(strings.Join([]string{
@@ -298,8 +298,9 @@ func chips(u *url.URL, f filter, targets []Target) []chip {
 func tiers(targets []Target) []string {
 	var out []string
 	for _, t := range targets {
-		if t.Tier != "" && !slices.Contains(out, t.Tier) && len(out) < maxNames {
-			out = append(out, t.Tier)
+		tier := line(t.Tier, maxName)
+		if tier != "" && !slices.Contains(out, tier) && len(out) < maxNames {
+			out = append(out, tier)
 		}
 	}
 	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(tierOf(a), tierOf(b)), cmp.Compare(a, b)) })

@@ -155,5 +155,8 @@ func (p *Page) failed(r *http.Request, err error) *view {
 
 func (p *Page) message(r *http.Request, status int, n note) *view {
 	n.frame = p.frame(r, "", n.Title)
+	if status != http.StatusServiceUnavailable {
+		n.Refresh, n.Reload = 0, "" // it would not become better
+	}
 	return &view{status: status, tmpl: p.note, data: n}
 }

@@ -20,8 +20,10 @@ type Source interface {
 	// configuration. The error is ErrNotFound if the record never heard of it.
 	Target(ctx context.Context, name string) (Target, error)
 
-	// Intervals returns the intervals that q selects, newest first, and the
-	// cursor of the next page, "" after the last one.
+	// Intervals returns the intervals that q selects, newest first for each
+	// target, and the cursor of the next page, "" after the last one. Several
+	// targets are asked for at once only without a cursor; then any cursor in
+	// the answer says that not all of it is there.
 	Intervals(ctx context.Context, q IntervalQuery) ([]Interval, string, error)
 
 	// Availability sums up one target's states between from and to.

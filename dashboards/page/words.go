@@ -160,7 +160,7 @@ func webAddress(address string) (text, href string) {
 		return line(address, maxAddress), ""
 	}
 	text = line(u.Redacted(), maxAddress)
-	if u.Scheme != "http" && u.Scheme != "https" {
+	if u.Scheme != "http" && u.Scheme != "https" || len(address) > maxLink {
 		return text, ""
 	}
 	u.User = nil
@@ -172,6 +172,7 @@ func webAddress(address string) (text, href string) {
 const (
 	maxName     = 100
 	maxAddress  = 160
+	maxLink     = 2000
 	maxCause    = 300
 	maxPast     = 100 // of the cause of what is over
 	maxEvidence = 16 << 10
