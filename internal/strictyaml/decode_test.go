@@ -353,3 +353,15 @@ func FuzzDecode(f *testing.F) {
 		LinesOf(node).Of(string(text))
 	})
 }
+
+func TestKeysOf(t *testing.T) {
+	want := []string{
+		"targets", "targets[].name", "targets[].every", "targets[].down_after", "targets[].provides", "targets[].heartbeat",
+		"targets[].heartbeat.every", "targets[].heartbeat.grace", "targets[].with", "targets[].raw",
+		"ratio", "port", "offset", "on_", "match", "address", "labels", "beats", "beats.*.every", "beats.*.grace",
+		"pairs", "pairs.*.every", "pairs.*.grace", "any", "several", "depth", "nick",
+	}
+	if diff := cmp.Diff(want, KeysOf(document{})); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -36,6 +36,9 @@ func KeysOf(v any) []string {
 }
 
 func keysBelow(t reflect.Type, path string, all []string) []string {
+	if path != "" {
+		all = append(all, path)
+	}
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		switch t.Kind() {
 		case reflect.Slice:
@@ -46,12 +49,9 @@ func keysBelow(t reflect.Type, path string, all []string) []string {
 		t = t.Elem()
 	}
 	if t.Kind() != reflect.Struct || decodesItself(t) {
-		return append(all, path)
+		return all
 	}
 	f := newFields(t)
-	if path != "" {
-		all = append(all, path)
-	}
 	for _, name := range f.names {
 		all = keysBelow(t.FieldByIndex(f.index[name]).Type, join(path, name), all)
 	}
