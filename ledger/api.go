@@ -188,4 +188,3 @@ func (l *Ledger) answer(w http.ResponseWriter, code int, e envelope) {
 	w.WriteHeader(code)
 	_, _ = w.Write(append(raw, '\n')) // a client that is gone
 }
-
