@@ -69,10 +69,6 @@ func (l *Local) Kinds() []probe.Kind {
 	}
 }
 
-// Kinds returns the kinds over a Local of their own. Call it once and keep the
-// list through reloads; New says why.
-func Kinds() []probe.Kind { return New(Options{}).Kinds() }
-
 // Close ends the helper. No probe may run any more.
 func (l *Local) Close() error { return l.asker.close() }
 
