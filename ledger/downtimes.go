@@ -23,8 +23,8 @@ func (l *Ledger) Downtimes(ctx context.Context, q Query) (record.Page[record.Dow
 		return page, err
 	}
 	now := l.now()
-	if q.Until.IsZero() {
-		q.Until = now
+	if !q.Until.Before(now) {
+		q.Until = time.Time{} // all there is: the exporters' clocks may be ahead of ours
 	}
 	f := finder{ctx: ctx, q: q, now: now, found: map[string]report.Downtime{}}
 	err = l.store.View(ctx, func(tx *sql.Tx) error {
@@ -78,7 +78,7 @@ func (f *finder) page(tx *sql.Tx, at cursor, n int) (record.Page[record.Downtime
 // confirmedLater adds downtimes of which only the suspicion, or the blindness
 // after it, is in the window: the verdict came after until.
 func (f *finder) confirmedLater(tx *sql.Tx, page *record.Page[record.Downtime]) error {
-	if !f.q.Until.Before(f.now) {
+	if f.q.Until.IsZero() {
 		return nil
 	}
 	over, err := covering(f.ctx, tx, f.q.Target, nanos(f.q.Until, math.MaxInt64))
@@ -128,7 +128,7 @@ func (f *finder) add(tx *sql.Tx, down stored, page *record.Page[record.Downtime]
 // window shows: the downtime is told there.
 func (f *finder) newest(d report.Downtime, down stored) bool {
 	for _, s := range slices.Backward(d.Spans) {
-		if s.State == signal.Down && s.From.Before(f.q.Until) {
+		if s.State == signal.Down && (f.q.Until.IsZero() || s.From.Before(f.q.Until)) {
 			return !s.From.After(moment(down.from))
 		}
 	}
@@ -191,8 +191,12 @@ func spans(rows []stored) []report.Span {
 func (f *finder) answer(d report.Downtime, rows []stored) record.Downtime {
 	a := record.Downtime{
 		Target: rows[0].Target, From: d.From, End: string(d.End), Seconds: d.Down.Seconds(), Unknown: d.Unknown.Seconds(),
-		Window: d.Between(f.q.Since, f.q.Until).Seconds(),
 	}
+	until := f.q.Until
+	if until.IsZero() {
+		until = f.now
+	}
+	a.Window = d.Between(f.q.Since, until).Seconds()
 	if !d.To.IsZero() {
 		a.To = &d.To
 	}
