@@ -223,6 +223,32 @@ func TestStall(t *testing.T) {
 	})
 }
 
+// A result that was on its way while we stood still is not judged, whatever it
+// says.
+func TestStallDiscardsWhatWasOnItsWay(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.takes = 5 * time.Second
+		w.breaks("web:80")
+		w.up(configOf(targetOf("web", windowOf("1"))))
+		for w.own("collie_schedule_running") == 0 {
+			w.after(100 * time.Millisecond)
+		}
+		w.freeze(time.Minute)
+		w.after(tickEvery)
+		w.mu.Lock() // the probe on its way has read that it fails
+		w.takes = time.Second
+		w.mu.Unlock()
+		w.heals("web:80")
+		w.after(time.Minute)
+		if got, want := w.disk.story(t, "web"), "[unknown] up"; got != want {
+			t.Errorf("story %q, want %q", got, want)
+		}
+		if w.own("collie_exporter_discarded_results_total") != 1 {
+			t.Error("nothing was discarded")
+		}
+	})
+}
+
 // A stall too short for a gap must not turn time limits into failures.
 func TestHiccupRepeatsTimeouts(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -323,13 +349,13 @@ func TestDiskFull(t *testing.T) {
 func TestLeaseNeverOvertakesVerdicts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.up(configOf(targetOf("web", windowOf("1"), func(c *TargetConfig) { c.Every = time.Second })))
-		for i := range 400 {
+		for i := range 1500 { // for 1,000 s on end the disk is full: more than one commit takes
 			if i%3 == 0 {
 				w.breaks("web:80")
 			} else if i%3 == 1 {
 				w.heals("web:80")
 			}
-			w.disk.set(func() { w.disk.full = i%50 > 30 })
+			w.disk.set(func() { w.disk.full = i%50 > 30 || i > 400 && i < 1400 })
 			w.after(time.Second)
 		}
 		w.disk.set(func() { w.disk.full = false })
