@@ -147,7 +147,8 @@ func (x *exchange) judgeBody(resp *http.Response, f fault) fault {
 		x.seen.body, _ = io.ReadAll(io.LimitReader(limited, maxBodyEvidence))
 	}
 	if x.loop || x.redirects > 0 && !o.FollowRedirects {
-		return f // as in blackbox_exporter the length of such a body does not count
+		limited.n = 0 // as in blackbox_exporter the length of such a body does not count
+		return f
 	}
 	if _, err := io.Copy(io.Discard, limited); err != nil && f.reason == probe.None {
 		return bodyFault(err)
