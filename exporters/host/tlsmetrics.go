@@ -29,10 +29,10 @@ func addLeaf(m *probe.Metrics, leaf *x509.Certificate) {
 	sum := sha256.Sum256(leaf.Raw)
 	m.Gauge("probe_ssl_last_chain_info", "The server's own certificate.", 1,
 		"fingerprint_sha256", hex.EncodeToString(sum[:]),
-		"subject", labelText(leaf.Subject.String()),
 		"issuer", labelText(leaf.Issuer.String()),
-		"subjectalternative", labelText(strings.Join(leaf.DNSNames, ",")),
-		"serialnumber", hex.EncodeToString(leaf.SerialNumber.Bytes()))
+		"serialnumber", hex.EncodeToString(leaf.SerialNumber.Bytes()),
+		"subject", labelText(leaf.Subject.String()),
+		"subjectalternative", labelText(strings.Join(leaf.DNSNames, ",")))
 }
 
 // labelText bounds text of the other side that becomes the value of a label.
