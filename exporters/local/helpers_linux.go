@@ -177,7 +177,9 @@ func (p *helpers) close() error {
 	if p.current = nil; h == nil {
 		return nil
 	}
-	h.hangUp()
+	h.mu.Lock()
+	h.kill() // it has nothing to put in order
+	h.mu.Unlock()
 	select {
 	case <-h.gone:
 		return nil
