@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/colliehq/collie/internal/store/disk"
 )
 
 const (
@@ -31,10 +33,16 @@ type conn struct {
 
 func dsn(path string, pragmas ...string) string {
 	q := url.Values{"_pragma": append(pragmas, "busy_timeout(10000)")}
+	if disk.Name != "" {
+		q.Set("vfs", disk.Name)
+	}
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
 func openWriter(ctx context.Context, path string) (*conn, error) {
+	if err := disk.Register(); err != nil {
+		return nil, err
+	}
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
