@@ -23,10 +23,7 @@ type barPath struct {
 	D     string // of an SVG path
 }
 
-// barHeight is the height of the drawing, in its own units.
-const barHeight = 20
-
-// shape is where a state stands in the bar, from top to bottom. The shapes
+// shape is where a state stands in the bar, from top (0) to bottom (20). The shapes
 // differ, so that no state is told by its colour alone: trouble stands out
 // above the line of what is up, and what nobody saw is a thin line.
 func shape(s signal.State) [][2]int {

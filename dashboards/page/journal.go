@@ -60,7 +60,7 @@ func (p *Page) serveJournal(_ http.ResponseWriter, r *http.Request) *view {
 	if err != nil {
 		return p.failed(r, err)
 	}
-	v.frame.JSON = query(apiJournal, url.Values{"kind": {v.Kind}, "subject": {v.Subject}})
+	v.JSON = query(apiJournal, url.Values{"kind": {v.Kind}, "subject": {v.Subject}})
 	v.Entries, v.Pager = p.clock().entries(entries), byCursor(r.URL, cursor, next, "")
 	return &view{status: http.StatusOK, tmpl: p.list, data: v}
 }

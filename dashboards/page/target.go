@@ -126,10 +126,10 @@ func (p *Page) describe(r *http.Request, t Target, all []Target) detail {
 	v.Cause = line(t.Cause, 4*maxCause) // there is room here
 	v.Hidden = max(0, len(needed)-maxNeeded)
 	v.NeededBy = needed[:len(needed)-v.Hidden]
-	v.frame.Icon = p.icon(t.State)
-	v.frame.JSON = apiTargets + "/" + url.PathEscape(t.Name)
+	v.Icon = p.icon(t.State)
+	v.JSON = apiTargets + "/" + url.PathEscape(t.Name)
 	v.API = []piece{
-		{"target", v.frame.JSON},
+		{"target", v.JSON},
 		{"intervals", query(apiIntervals, url.Values{"target": {t.Name}})},
 		{"journal", query(apiJournal, url.Values{"subject": {subject}})},
 		{"why", query(apiWhy, url.Values{"subject": {subject}})},
@@ -197,18 +197,6 @@ func (p *Page) addIntervals(r *http.Request, c clock, v *detail, name string) er
 		v.Intervals = append(v.Intervals, s)
 	}
 	return nil
-}
-
-// byCursor is a pager that goes only forwards; back is the browser's button.
-func byCursor(u *url.URL, cursor, next, fragment string) pager {
-	var p pager
-	if cursor != "" {
-		p.First = with(u, "before", "") + fragment
-	}
-	if next != "" {
-		p.Next = with(u, "before", next) + fragment
-	}
-	return p
 }
 
 func (a Availability) line(d time.Duration) availability {

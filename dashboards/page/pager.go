@@ -1,0 +1,50 @@
+package page
+
+import (
+	"net/url"
+	"strconv"
+)
+
+// pager leads through a list by number (targets) or by cursor (the rest).
+type pager struct {
+	Text  string // "1 to 100 of 5,000"
+	First string // addresses; "" if there is no such page
+	Prev  string
+	Next  string
+}
+
+func paged(u *url.URL, targets []Target) (pager, []Target) {
+	pages := max(1, (len(targets)+pageSize-1)/pageSize)
+	n, err := strconv.Atoi(u.Query().Get("page"))
+	if err != nil {
+		n = 1
+	}
+	n = min(max(n, 1), pages)
+	from, to := (n-1)*pageSize, min(n*pageSize, len(targets))
+	if pages == 1 {
+		return pager{}, targets
+	}
+	p := pager{Text: count(from+1) + " to " + count(to) + " of " + plural(len(targets), "target")}
+	if n > 2 {
+		p.First = with(u, "page", "")
+	}
+	if n > 1 {
+		p.Prev = with(u, "page", strconv.Itoa(n-1))
+	}
+	if n < pages {
+		p.Next = with(u, "page", strconv.Itoa(n+1))
+	}
+	return p, targets[from:to]
+}
+
+// byCursor is a pager that goes only forwards; back is the browser's button.
+func byCursor(u *url.URL, cursor, next, fragment string) pager {
+	var p pager
+	if cursor != "" {
+		p.First = with(u, "before", "") + fragment
+	}
+	if next != "" {
+		p.Next = with(u, "before", next) + fragment
+	}
+	return p
+}
