@@ -230,3 +230,17 @@ func isName(host string) bool {
 	}
 	return true
 }
+
+// Servers are the addresses of the name servers in a resolv.conf, without
+// port; none if it cannot be read.
+func Servers(path string) []string {
+	f := files{resolvConf: path}
+	text, _ := f.read(0, path)
+	var out []string
+	for _, s := range parseConf(text).servers {
+		if host, _, err := net.SplitHostPort(s); err == nil {
+			out = append(out, host)
+		}
+	}
+	return out
+}
