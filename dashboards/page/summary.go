@@ -86,11 +86,18 @@ func allUp(n int) string {
 // is gone: both know nothing, only one of them is trouble.
 func unknownSummary(targets []Target) summary {
 	s := summary{State: signal.Unknown, Title: "Nothing known"}
-	text := "Nothing is known yet about %s: the first results are on their way."
+	blind := 0
 	for _, t := range targets {
 		if t.Blind {
-			text = "Nothing is known about %s: nobody is looking."
+			blind++
 		}
+	}
+	text := "Nothing is known about %s now."
+	switch blind {
+	case 0:
+		text = "Nothing is known yet about %s: the first results are on their way."
+	case len(targets):
+		text = "Nothing is known about %s: nobody is looking."
 	}
 	s.Line = []piece{{Text: fmt.Sprintf(text, plural(len(targets), "target"))}}
 	return s

@@ -121,6 +121,7 @@ func TestSummary(t *testing.T) {
 		{of("unknown", "up"), "Nothing is known to be down, but 1 of 2 targets is unknown: t0"},
 		{of("unknown", "suspect"), "Nothing is down; 1 of 2 targets is suspect: t1 / 1 is unknown: t0"},
 		{of("unknown", "unknown"), "Nothing is known yet about 2 targets: the first results are on their way."},
+		{[]Target{{Name: "a", State: "unknown", Blind: true}, {Name: "b", State: "unknown"}}, "Nothing is known about 2 targets now."},
 		{[]Target{{Name: "a", State: "unknown", Blind: true}}, "Nothing is known about 1 target: nobody is looking."},
 	} {
 		s := summarize(tt.targets)
