@@ -87,21 +87,25 @@ func servesTLS(webConfig string) (bool, error) {
 	return len(c.TLS) > 0, nil
 }
 
-// URL is where the page is found: of the first address, with localhost in place
-// of an address that means all.
-func (s *Server) URL() string {
-	scheme := "http"
-	if s.tls {
-		scheme = "https"
-	}
-	host, port, err := net.SplitHostPort(s.listeners[0].Addr().String())
+// Address is the first address, with localhost in place of one that means all.
+func (s *Server) Address() string {
+	address := s.listeners[0].Addr().String()
+	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return scheme + "://" + s.listeners[0].Addr().String() + "/"
+		return address
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "localhost"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + "/"
+	return net.JoinHostPort(host, port)
+}
+
+// URL is where the page is found.
+func (s *Server) URL() string {
+	if s.tls {
+		return "https://" + s.Address() + "/"
+	}
+	return "http://" + s.Address() + "/"
 }
 
 // Name implements Task.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/colliehq/collie/exporters/module"
+	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/config"
+)
+
+func (a *app) check(k *kingpin.Application) command {
+	c := k.Command("check", "Check the configuration: one line for each mistake, exit code 1 if there is any.")
+	output := outputFlag(c, "text", "json")
+	return command{c, func(context.Context) error {
+		kinds, closeKinds := a.kinds(nil)
+		defer closeKinds()
+		ok, err := config.Check(a.stdout, a.configFile, os.LookupEnv, kinds, *output)
+		if err == nil && !ok {
+			return errSaid
+		}
+		return err
+	}}
+}
+
+func (a *app) probe(k *kingpin.Application) command {
+	c := k.Command("probe", "Make one probe and show its log and its metrics; exit code 1 if it failed.")
+	name := c.Arg("module", "Name of a module: a built-in one, or one of the modules_file.").Required().String()
+	target := c.Arg("target", "What to probe: a URL, host:port, host, or what the module wants.").Required().String()
+	hostname := c.Flag("hostname", "Host header and TLS server name for a target that is an address.").PlaceHolder("NAME").String()
+	timeout := c.Flag("timeout", "Time limit of the probe.").Default("30s").Duration()
+	output := outputFlag(c, "text", "json")
+	return command{c, func(ctx context.Context) error {
+		return a.probeOnce(ctx, *name, *target, probe.CLIOptions{Output: *output, Hostname: *hostname, Timeout: *timeout})
+	}}
+}
+
+func (a *app) probeOnce(ctx context.Context, name, target string, o probe.CLIOptions) error {
+	kinds, closeKinds := a.kinds(nil)
+	defer closeKinds()
+	loaded, err := a.load(kinds, "")
+	if err != nil {
+		return err
+	}
+	m, ok := module.Map(loaded.Modules)[name]
+	if !ok {
+		return fmt.Errorf("unknown module %q; known are %v", name, names(loaded.Modules))
+	}
+	ok, err = probe.CLI(ctx, a.stdout, m, target, o)
+	if err == nil && !ok {
+		return errSaid
+	}
+	return err
+}
+
+func names(modules []probe.Module) (list []string) {
+	for _, m := range modules {
+		list = append(list, m.Name)
+	}
+	return list
+}
+
+// outputFlag is --output with the formats that the command knows, the first
+// being the default.
+func outputFlag(c *kingpin.CmdClause, formats ...string) *string {
+	return c.Flag("output", fmt.Sprintf("Format of the answer: %v.", formats)).Default(formats[0]).Enum(formats...)
+}
+
+// clientTimeout bounds what a command waits for a running Collie.
+const clientTimeout = 30 * time.Second

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/version"
+
+	"github.com/colliehq/collie/dashboards/page"
+	"github.com/colliehq/collie/exporters"
+	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/config"
+	"github.com/colliehq/collie/internal/daemon"
+	"github.com/colliehq/collie/internal/queue/sqlite"
+	"github.com/colliehq/collie/internal/store"
+	"github.com/colliehq/collie/ledger"
+)
+
+// drain is how long each stage may take to end.
+const drain = 15 * time.Second
+
+// upFlags are the flags of "collie up".
+type upFlags struct {
+	listen    []string
+	webConfig string
+	storage   string
+}
+
+func (a *app) up(k *kingpin.Application) command {
+	c := k.Command("up", "Run every role in this process until stopped.")
+	var f upFlags
+	c.Flag("web.listen-address", "Address of the page, the API and the metrics; repeatable.").
+		Default("127.0.0.1:9797").PlaceHolder("ADDRESS").StringsVar(&f.listen)
+	c.Flag("web.config.file", "TLS, client certificates, basic authentication and rate limit, in exporter-toolkit's format.").
+		PlaceHolder("FILE").StringVar(&f.webConfig)
+	c.Flag("storage.path", "Data directory. Without it $STATE_DIRECTORY, and where that is not set, ./data.").
+		PlaceHolder("DIR").StringVar(&f.storage)
+	return command{c, func(ctx context.Context) error { return a.runUp(ctx, f) }}
+}
+
+func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
+	log := promslog.New(&a.logging)
+	mux := http.NewServeMux()
+	server, err := daemon.NewServer(ctx, log.With("task", "http"), f.listen, f.webConfig, mux)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	reg := newRegistry()
+	kinds, closeKinds := a.kinds(reg)
+	defer closeKinds()
+	w := &wiring{app: a, log: log, registry: reg, kinds: kinds, own: server.Address()}
+	loaded, err := a.load(kinds, w.own)
+	if err != nil {
+		return err
+	}
+	w.running.Store(loaded)
+	st, err := store.Open(ctx, store.Options{Dir: storagePath(f.storage), Log: log.With("room", "store"), Registry: reg})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	w.store = st
+	group, err := w.assemble(ctx, mux, server)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, server.URL())
+	log.Info("starting", "version", version.Info(), "config", loaded)
+	return group.Run(ctx)
+}
+
+// storagePath is the data directory: the flag, what systemd gives, or ./data.
+func storagePath(flag string) string {
+	if flag != "" {
+		return flag
+	}
+	if dir := os.Getenv("STATE_DIRECTORY"); dir != "" {
+		return dir
+	}
+	return "data"
+}
+
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		versioncollector.NewCollector("collie"))
+	return reg
+}
+
+// wiring connects the rooms of one process.
+type wiring struct {
+	app      *app
+	log      *slog.Logger
+	registry *prometheus.Registry
+	store    *store.Store
+	own      string // our own listener
+	kinds    []probe.Kind
+	running  atomic.Pointer[config.Config]
+	exporter *exporters.Exporter
+	ledger   *ledger.Ledger
+}
+
+// assemble makes the rooms and the stages in which they run: what receives is
+// started first and stopped last.
+func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemon.Server) (*daemon.Group, error) {
+	queue := sqlite.New(w.store, sqlite.Options{})
+	var err error
+	// The ledger declares its subscriptions before the exporter can publish.
+	if w.ledger, err = ledger.New(ledger.Options{
+		Config: w.running.Load().Ledger, Store: w.store, Queue: queue, Registry: w.registry, Log: w.log.With("room", "ledger"),
+	}); err != nil {
+		return nil, fmt.Errorf("ledger: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("name of this machine: %w", err)
+	}
+	if w.exporter, err = exporters.New(ctx, exporters.Options{
+		Config: w.running.Load().Exporters, Modules: w.running.Load().Modules, Kinds: w.kinds, Store: w.store, Registry: w.registry,
+		Log: w.log.With("room", "exporters"), Source: "exporter/" + host,
+	}); err != nil {
+		return nil, fmt.Errorf("exporters: %w", err)
+	}
+	reload := daemon.NewReloader(w.log, w.registry, w.reload)
+	group := daemon.NewGroup(w.log, drain,
+		[]daemon.Task{server, w.store.Guard()},
+		[]daemon.Task{w.ledger},
+		[]daemon.Task{w.exporter},
+		[]daemon.Task{daemon.NewSignals(w.log, reload.Reload)},
+	)
+	w.register(mux, daemon.Admin{
+		Pending: group.Pending, Reload: reload.Reload, Config: func() ([]byte, error) { return w.running.Load().Show() },
+		Metrics: promhttp.InstrumentMetricHandler(w.registry, promhttp.HandlerFor(w.registry, promhttp.HandlerOpts{
+			EnableOpenMetrics: true, ErrorLog: slog.NewLogLogger(w.log.Handler(), slog.LevelError),
+		})),
+	})
+	return group, nil
+}
+
+func (w *wiring) register(mux *http.ServeMux, admin daemon.Admin) {
+	admin.Register(mux)
+	w.ledger.Register(mux)
+	w.exporter.Register(mux)
+	page.New(page.Options{Source: pageSource{w.ledger}, Version: version.Version, Log: w.log.With("room", "page")}).Register(mux)
+}
+
+// reload applies the configuration anew, or changes nothing and says why.
+func (w *wiring) reload(ctx context.Context) error {
+	next, err := w.app.load(w.kinds, w.own)
+	if err != nil {
+		return err
+	}
+	if err := w.exporter.Reload(ctx, next.Exporters, next.Modules); err != nil {
+		return err
+	}
+	w.ledger.Reload(next.Ledger)
+	w.running.Store(next)
+	return nil
+}
