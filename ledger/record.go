@@ -205,8 +205,12 @@ func renewTarget(tx *store.Tx, in incoming) error {
 
 // journal appends the signal.
 func journal(tx *store.Tx, s signal.Signal, body []byte, now time.Time) error {
+	target := s.Labels["target"]
+	if s.Kind == signal.KindTarget {
+		target = "" // the subject says it, and the index stays small
+	}
 	_, err := tx.Exec(`INSERT INTO ledger_journal (at_ns, recorded_ns, kind, subject, target, source, status, seq, environment, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.Observed.UnixNano(), now.UnixNano(), string(s.Kind), s.Subject, s.Labels["target"], s.Source,
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.Observed.UnixNano(), now.UnixNano(), string(s.Kind), s.Subject, target, s.Source,
 		string(s.Status), int64(min(s.Seq, math.MaxInt64)), s.Environment, body)
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)

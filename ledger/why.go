@@ -72,8 +72,8 @@ func (l *Ledger) about(ctx context.Context, subject, target string, since time.T
 	from := nanos(since, math.MinInt64)
 	query, args := branch(`subject = ?`), []any{subject, from, steps + 1}
 	if target != "" {
-		query += ` UNION ALL ` + branch(`target <> '' AND target = ? AND subject <> ?`)
-		args = append(args, target, subject, from, steps+1)
+		query += ` UNION ALL ` + branch(`target <> '' AND target = ?`)
+		args = append(args, target, from, steps+1)
 	}
 	err = l.store.View(ctx, func(tx *sql.Tx) error {
 		found, err = entries(ctx, tx, query+` ORDER BY 2 DESC, 1 DESC LIMIT ?`, append(args, steps+1)...)

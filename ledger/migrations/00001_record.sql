@@ -9,7 +9,7 @@ CREATE TABLE ledger_journal (
 	recorded_ns INTEGER NOT NULL,
 	kind        TEXT NOT NULL,
 	subject     TEXT NOT NULL,
-	target      TEXT NOT NULL,    -- the label target, which joins signals of all kinds; '' without one
+	target      TEXT NOT NULL,    -- the label target of signals of other kinds, which joins them; '' without one
 	source      TEXT NOT NULL,
 	status      TEXT NOT NULL,
 	seq         INTEGER NOT NULL,
