@@ -60,7 +60,9 @@ func (e *Exporter) serveDiscovery(w http.ResponseWriter, r *http.Request) {
 	}
 	e.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(groups) // the scraper has gone: nobody is left to tell
+	if err := json.NewEncoder(w).Encode(groups); err != nil {
+		e.log.Debug("scraper has gone", "err", err)
+	}
 }
 
 // reachedAt is how whoever asks reaches us: as the external URL says, else as

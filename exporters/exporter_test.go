@@ -350,9 +350,10 @@ func TestLeaseNeverOvertakesVerdicts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.up(configOf(targetOf("web", windowOf("1"), func(c *TargetConfig) { c.Every = time.Second })))
 		for i := range 1500 { // for 1,000 s on end the disk is full: more than one commit takes
-			if i%3 == 0 {
+			switch i % 3 {
+			case 0:
 				w.breaks("web:80")
-			} else if i%3 == 1 {
+			case 1:
 				w.heals("web:80")
 			}
 			w.disk.set(func() { w.disk.full = i%50 > 30 || i > 400 && i < 1400 })

@@ -70,5 +70,5 @@ func (e *Exporter) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	e.Expose(&x)
 	format := probe.Negotiate(r.Header)
 	w.Header().Set("Content-Type", string(format))
-	_, _ = w.Write(x.Append(nil, format)) // the scraper has gone: nobody is left to tell
+	_, _ = w.Write(x.Append(nil, format)) //nolint:gosec // no page but an exposition; a scraper that has gone cannot be told
 }

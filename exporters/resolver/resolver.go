@@ -14,6 +14,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ type Resolver struct {
 	o       Options
 	files   files
 	metrics *metrics
-	ctx     context.Context // of questions, which outlive those who ask
+	ctx     context.Context //nolint:containedctx // of questions, which outlive those who ask
 	stop    context.CancelFunc
 	wg      sync.WaitGroup
 
@@ -144,8 +145,7 @@ func (r *Resolver) search(ctx context.Context, c conf, network, host string) ([]
 			break
 		}
 	}
-	var dns *net.DNSError
-	if errors.As(first, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](first); ok {
 		dns.Name = host
 	}
 	return nil, first
@@ -247,7 +247,7 @@ func suitable(addrs []netip.Addr, network, host string) ([]netip.Addr, error) {
 	case "ip6":
 		four = nil
 	}
-	if found := append(four, six...); len(found) > 0 {
+	if found := slices.Concat(four, six); len(found) > 0 {
 		return found, nil
 	}
 	return nil, notFound(host)

@@ -257,7 +257,7 @@ func (h dueHeap) Swap(i, j int) {
 }
 
 func (h *dueHeap) Push(x any) {
-	e := x.(*entry)
+	e := x.(*entry) //nolint:forcetypeassert // only place pushes, and only entries
 	e.at = len(*h)
 	*h = append(*h, e)
 }

@@ -2,11 +2,11 @@
 // machine from results and times to states. It has no clock and does no I/O, so
 // that live targets, recorded results and tests go through the same code.
 //
-//	unknown, up --failure--> suspect     (down at once if the window is met)
-//	suspect     --success--> up
-//	suspect     --window met--> down
-//	down        --up_after successes--> up
-//	any         --nobody looked--> unknown
+//	unknown, up --failure--> suspect (at once down if the window is met)
+//	suspect --window met--> down
+//	suspect --success--> up
+//	down --up_after successes--> up
+//	any --nobody looked--> unknown
 //
 // The machine judges results only. The states that come from elsewhere
 // (unreachable from what a target depends on, maintenance from a plan) lay

@@ -184,12 +184,12 @@ func TestAgainstModel(t *testing.T) {
 			at := start.Add(time.Duration(i) * time.Second)
 			was, since := m.State, m.Since
 			var tr *verdict.Transition
-			switch n := rnd.IntN(20); {
-			case n == 0:
+			switch rnd.IntN(20) {
+			case 0:
 				log = append(log, "blind")
 				model.blind()
 				m, tr = m.Blind(at, "test")
-			case n == 1:
+			case 1:
 				log = append(log, "restart")
 				m = reload(t, m)
 			default:

@@ -71,10 +71,10 @@ func (w Window) String() string {
 
 // text says the window as the rule of a verdict.
 func (w Window) text() string {
-	switch {
-	case w.Failed == 1:
+	switch w.Failed {
+	case 1:
 		return "1 failed result"
-	case w.Failed == w.Of:
+	case w.Of:
 		return fmt.Sprintf("%d failed in a row", w.Failed)
 	default:
 		return fmt.Sprintf("%d failed of the last %d", w.Failed, w.Of)

@@ -104,7 +104,7 @@ func run(targets int, every, warm, measure time.Duration) (err error) {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	s, err := store.Open(ctx, store.Options{Dir: dir, Log: log, Registry: registry})
