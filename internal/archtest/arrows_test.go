@@ -17,17 +17,16 @@ import (
 
 // listed is what go list tells of a package.
 type listed struct {
-	ImportPath string
-	ForTest    string
-	Module     *struct{ Path string }
-	Imports    []string
+	ImportPath string                 `json:"ImportPath"`
+	Module     *struct{ Path string } `json:"Module"`
+	Imports    []string               `json:"Imports"`
 }
 
 // packages lists the packages of this module and all that they are built from.
 func packages(t *testing.T, flags ...string) []listed {
 	t.Helper()
 	watch(t)
-	args := append([]string{"list", "-deps", "-e", "-json=ImportPath,ForTest,Module,Imports"}, flags...)
+	args := append([]string{"list", "-deps", "-e", "-json=ImportPath,Module,Imports"}, flags...)
 	cmd := exec.CommandContext(t.Context(), "go", append(args, "./...")...)
 	cmd.Dir = filepath.Join("..", "..")
 	var stderr bytes.Buffer
@@ -53,7 +52,7 @@ func packages(t *testing.T, flags ...string) []listed {
 // test is dropped when a file in them changes.
 func watch(t *testing.T) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Join("..", ".."), func(_ string, d fs.DirEntry, err error) error {
 		if d != nil && d.IsDir() && (d.Name() == "testdata" || len(d.Name()) > 2 && d.Name()[0] == '.') {
 			return filepath.SkipDir
 		}

@@ -42,12 +42,13 @@ var fence = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 // What the documentation shows as a collie.yml can be pasted as it is.
 func TestDocumentedConfigurations(t *testing.T) {
 	for _, file := range append(glob(t, root+"/docs/*.md"), filepath.Join(mustAbs(t, root), "README.md")) {
-		for i, block := range fence.FindAllStringSubmatch(mustRead(t, file), -1) {
+		blocks := fence.FindAllStringSubmatch(mustRead(t, file), -1)
+		for i, block := range blocks {
 			if !strings.HasPrefix(block[1], "targets:") {
 				continue
 			}
 			t.Run(filepath.Base(file)+string(rune('a'+i)), func(t *testing.T) {
-				write(t, block[1])
+				write(t, block[1]+besides(t, block[1], blocks))
 				env := func(string) (string, bool) { return "x", true }
 				if _, told := Load("", env, kinds()); len(told) > 0 {
 					t.Errorf("%s\n%s", told.Error(), block[1])
@@ -55,6 +56,26 @@ func TestDocumentedConfigurations(t *testing.T) {
 			})
 		}
 	}
+}
+
+// besides writes the modules that the same page shows, and returns the line that
+// names their file.
+func besides(t *testing.T, configuration string, blocks [][]string) string {
+	t.Helper()
+	text := ""
+	for _, block := range blocks {
+		if modules, ok := strings.CutPrefix(block[1], "modules:\n"); ok {
+			text += modules
+		}
+	}
+	if text == "" || strings.Contains(configuration, "modules_file:") {
+		return ""
+	}
+	const name = "shown.yml"
+	if err := os.WriteFile(name, []byte("modules:\n"+text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "modules_file: " + name + "\n"
 }
 
 func mustAbs(t *testing.T, path string) string {

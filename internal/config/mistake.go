@@ -33,7 +33,7 @@ func (m Mistake) String() string {
 
 // Mistakes are all that is wrong, in the order of the lines. As an error they
 // are one line each.
-type Mistakes []Mistake
+type Mistakes []Mistake //nolint:errname // it is a list of sentences first
 
 // Error is one line for each mistake.
 func (ms Mistakes) Error() string {

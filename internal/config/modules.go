@@ -18,7 +18,7 @@ func (c *Config) readModules(lines strictyaml.Lines, n *notes, kinds []probe.Kin
 	text, err := read(path)
 	if err != nil {
 		n.bad(lines.Of("modules_file"), "modules_file", path+" "+err.Error())
-		return nil, false
+		return nil, false //nolint:nilerr // it was told as a mistake
 	}
 	own := &notes{file: path}
 	c.Modules = module.Merge(c.Modules, module.Parse(text, kinds, own.bad))

@@ -262,7 +262,7 @@ func fresh(t reflect.Type) reflect.Value {
 	if t.Kind() == reflect.Pointer {
 		return v
 	}
-	if f, ok := v.Interface().(Defaulter); ok {
+	if f, ok := reflect.TypeAssert[Defaulter](v); ok {
 		f.SetDefaults()
 	}
 	return v

@@ -56,7 +56,6 @@ type target struct {
 	Heartbeat *beat          `yaml:"heartbeat"`
 	With      map[string]any `yaml:"with"`
 	Raw       yaml.Node      `yaml:"raw"`
-	inner     inner
 }
 
 type document struct {
@@ -74,7 +73,7 @@ type document struct {
 	Several several          `yaml:"several"`
 	Skipped string           `yaml:"-"`
 	*Hidden `yaml:",inline"`
-	inner   `yaml:",inline"` //nolint:unused // its key is
+	inner   `yaml:",inline"`
 }
 
 type Hidden struct {

@@ -45,7 +45,7 @@ func ParseDuration(text string) (time.Duration, error) {
 		if err != nil || count > int64((math.MaxInt64-sum)/unit.size) {
 			return 0, fmt.Errorf("%s is too long; at most 292 years can be told", quote(text))
 		}
-		sum += time.Duration(count) * unit.size
+		sum += unit.size * time.Duration(count)
 	}
 	return sum, nil
 }
@@ -79,7 +79,7 @@ func FormatDuration(v time.Duration) string {
 	for _, unit := range units[3:] {
 		if count := v / unit.size; count > 0 {
 			text.WriteString(strconv.FormatInt(int64(count), 10) + unit.name)
-			v -= count * unit.size
+			v %= unit.size
 		}
 	}
 	return text.String()

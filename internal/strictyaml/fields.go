@@ -79,7 +79,7 @@ func (f *fields) add(t reflect.Type, at []int) {
 	for i := range t.NumField() {
 		field := t.Field(i)
 		name, inline := tagOf(field)
-		if name == "-" || !field.IsExported() && !(field.Anonymous && inline) {
+		if name == "-" || !field.IsExported() && (!field.Anonymous || !inline) {
 			continue
 		}
 		here := append(append([]int(nil), at...), i)

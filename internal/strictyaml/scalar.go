@@ -213,9 +213,8 @@ func (d *decoder) failure(n *yaml.Node, path string, err error) {
 	if err == nil {
 		return
 	}
-	var several *yaml.TypeError
 	texts := []string{err.Error()}
-	if errors.As(err, &several) {
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
 		texts = several.Errors
 	}
 	for _, text := range texts {
