@@ -1,14 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/colliehq/collie/exporters/host"
+	"github.com/colliehq/collie/exporters"
 	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/config"
@@ -16,22 +16,32 @@ import (
 
 // kinds are what can be probed, and what gives back what they hold. reg may be
 // nil.
-func (a *app) kinds(reg prometheus.Registerer) ([]probe.Kind, func()) {
-	log := slog.New(slog.DiscardHandler)
+func (a *app) kinds(log *slog.Logger, reg prometheus.Registerer) ([]probe.Kind, func()) {
 	l := local.New(local.Options{Log: log, Registry: reg})
-	return slices.Concat(host.Kinds(), l.Kinds()), func() {
+	return exporters.Kinds(l), func() {
 		if err := l.Close(); err != nil {
 			log.Warn("close the helper for file systems", "err", err)
 		}
 	}
 }
 
-// load reads the configuration. Without a file this machine is watched: its
-// file systems, its resolver, our own listener, and what this user may ping.
-func (a *app) load(kinds []probe.Kind, own string) (*config.Config, error) {
+// load reads the configuration; a wrong one is told as one error.
+func (a *app) load(kinds []probe.Kind) (*config.Config, error) {
 	c, mistakes := config.Load(a.configFile, os.LookupEnv, kinds)
 	if err := mistakes.Err(); err != nil {
 		return nil, fmt.Errorf("the configuration is not accepted:\n%w", err)
 	}
 	return c, nil
+}
+
+// loadOrFind reads the configuration; without a file it finds what to watch on
+// this machine: its file systems, its resolvers, our own listener, and what
+// this user may ping.
+func (a *app) loadOrFind(ctx context.Context, kinds []probe.Kind, m exporters.Machine) (*config.Config, error) {
+	c, err := a.load(kinds)
+	if err == nil && c.File == "" {
+		m.Modules = c.Modules
+		c.Exporters.Targets = exporters.DefaultTargets(ctx, m)
+	}
+	return c, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/colliehq/collie/dashboards/page"
@@ -40,36 +39,34 @@ func pageTarget(t record.Target) page.Target {
 		shown.Seen = *t.LastSeen
 	}
 	if f := t.LastFailure; f != nil {
-		shown.Reason, shown.Cause, shown.Evidence, shown.Failed = f.Reason, f.Cause, f.Evidence, f.At
+		shown.Failed = f.At
+		if t.State == signal.Up { // what went wrong before it came up
+			shown.Reason, shown.Cause, shown.Evidence = f.Reason, f.Cause, f.Evidence
+		}
 	}
 	return shown
 }
 
-func (s pageSource) Intervals(ctx context.Context, q page.IntervalQuery) ([]page.Interval, string, error) {
-	ask := ledger.Query{Since: q.From, Until: q.To, Cursor: q.Cursor, Limit: ledger.MaxLimit}
-	one := len(q.Targets) == 1
-	if one {
-		ask.Target = q.Targets[0]
-	}
-	var shown []page.Interval
-	for {
-		if one { // the cursor that is handed on begins behind what is shown
+// Intervals reads target by target: each is a short read along an index.
+func (s pageSource) Intervals(ctx context.Context, q page.IntervalQuery) (shown []page.Interval, next string, err error) {
+	for _, name := range q.Targets {
+		ask := ledger.Query{Target: name, Since: q.From, Until: q.To, Cursor: q.Cursor}
+		for more := true; more; more = next != "" && len(shown) < q.Limit {
 			ask.Limit = q.Limit - len(shown)
-		}
-		found, err := s.ledger.Intervals(ctx, ask)
-		if err != nil {
-			return nil, "", pageError(err)
-		}
-		for _, i := range found.Items {
-			if slices.Contains(q.Targets, i.Target) {
+			found, err := s.ledger.Intervals(ctx, ask)
+			if err != nil {
+				return nil, "", pageError(err)
+			}
+			for _, i := range found.Items {
 				shown = append(shown, pageInterval(i))
 			}
+			next, ask.Cursor = found.Next, found.Next
 		}
-		if found.Next == "" || len(shown) >= q.Limit {
-			return shown, found.Next, nil
+		if len(shown) >= q.Limit {
+			return shown, next, nil
 		}
-		ask.Cursor = found.Next
 	}
+	return shown, next, nil
 }
 
 func pageInterval(i record.Interval) page.Interval {

@@ -59,10 +59,11 @@ func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
 	}
 	defer server.Close()
 	reg := newRegistry()
-	kinds, closeKinds := a.kinds(reg)
+	kinds, closeKinds := a.kinds(log.With("room", "exporters"), reg)
 	defer closeKinds()
-	w := &wiring{app: a, log: log, registry: reg, kinds: kinds, own: server.Address()}
-	loaded, err := a.load(kinds, w.own)
+	w := &wiring{app: a, log: log, registry: reg, kinds: kinds}
+	w.machine = exporters.Machine{Listener: server.URL(), Log: log.With("room", "exporters")}
+	loaded, err := a.loadOrFind(ctx, kinds, w.machine)
 	if err != nil {
 		return err
 	}
@@ -106,7 +107,7 @@ type wiring struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	store    *store.Store
-	own      string // our own listener
+	machine  exporters.Machine
 	kinds    []probe.Kind
 	running  atomic.Pointer[config.Config]
 	exporter *exporters.Exporter
@@ -159,7 +160,7 @@ func (w *wiring) register(mux *http.ServeMux, admin daemon.Admin) {
 
 // reload applies the configuration anew, or changes nothing and says why.
 func (w *wiring) reload(ctx context.Context) error {
-	next, err := w.app.load(w.kinds, w.own)
+	next, err := w.app.loadOrFind(ctx, w.kinds, w.machine)
 	if err != nil {
 		return err
 	}

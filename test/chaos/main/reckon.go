@@ -130,18 +130,17 @@ func (t *trial) state(ctx context.Context, target string) (signal.State, error) 
 
 // reckon holds the record against all that was seen.
 func (t *trial) reckon(ctx context.Context) error {
-	if err := t.reckonJournal(ctx); err != nil {
+	entries, err := journal(ctx, t.collie.api, "since=365d")
+	if err != nil {
 		return err
 	}
-	recorded := map[published]bool{}
+	t.reckonJournal(entries)
+	recorded := transitions(entries)
 	for i := range t.targets {
 		name := t.herd.name(i)
 		intervals, err := t.intervals(ctx, name)
 		if err != nil {
 			return err
-		}
-		for _, i := range intervals {
-			recorded[published{name, i.State, i.From.UnixMilli()}] = true
 		}
 		t.reckonIntervals(name, intervals)
 	}
@@ -156,13 +155,25 @@ func (t *trial) reckon(ctx context.Context) error {
 	return nil
 }
 
+// transitions are what the journal knows of states. An interval is not asked
+// for: one that ended when it began, because nobody looked any more, is none.
+func transitions(entries []record.Entry) map[published]bool {
+	known := map[published]bool{}
+	for _, e := range entries {
+		var s signal.Signal
+		if err := json.Unmarshal(e.Signal, &s); err != nil {
+			continue
+		}
+		if body, err := s.Target(); err == nil {
+			known[published{body.Name, body.State, s.Observed.UnixMilli()}] = true
+		}
+	}
+	return known
+}
+
 // reckonJournal counts signals that were there once and are no more, signals
 // that are there twice, and holes in the sequence of a target.
-func (t *trial) reckonJournal(ctx context.Context) error {
-	entries, err := journal(ctx, t.collie.api, "since=365d")
-	if err != nil {
-		return err
-	}
+func (t *trial) reckonJournal(entries []record.Entry) {
 	times, seqs := map[string]int{}, map[string]map[uint64]bool{}
 	for _, e := range entries {
 		times[signalID(e)]++
@@ -191,7 +202,6 @@ func (t *trial) reckonJournal(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
 }
 
 // first reports whether seq is the lowest.
