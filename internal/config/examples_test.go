@@ -48,7 +48,8 @@ func TestDocumentedConfigurations(t *testing.T) {
 				continue
 			}
 			t.Run(filepath.Base(file)+string(rune('a'+i)), func(t *testing.T) {
-				write(t, block[1]+besides(t, block[1], blocks))
+				write(t, block[1])
+				addModules(t, block[1], blocks)
 				env := func(string) (string, bool) { return "x", true }
 				if _, told := Load("", env, kinds()); len(told) > 0 {
 					t.Errorf("%s\n%s", told.Error(), block[1])
@@ -58,9 +59,9 @@ func TestDocumentedConfigurations(t *testing.T) {
 	}
 }
 
-// besides writes the modules that the same page shows, and returns the line that
-// names their file.
-func besides(t *testing.T, configuration string, blocks [][]string) string {
+// addModules writes the modules that the same page shows, and names their file
+// in the configuration.
+func addModules(t *testing.T, configuration string, blocks [][]string) {
 	t.Helper()
 	text := ""
 	for _, block := range blocks {
@@ -69,13 +70,16 @@ func besides(t *testing.T, configuration string, blocks [][]string) string {
 		}
 	}
 	if text == "" || strings.Contains(configuration, "modules_file:") {
-		return ""
+		return
 	}
 	const name = "shown.yml"
 	if err := os.WriteFile(name, []byte("modules:\n"+text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return "modules_file: " + name + "\n"
+	configuration += "modules_file: " + name + "\n"
+	if err := os.WriteFile(DefaultFile, []byte(configuration), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func mustAbs(t *testing.T, path string) string {
