@@ -33,7 +33,8 @@ func readQuestion(r io.Reader) (id uint32, path string, err error) {
 	return binary.LittleEndian.Uint32(head[:]), string(text), nil
 }
 
-func appendAnswer(b []byte, id uint32, a answer) []byte {
+func answerFrame(id uint32, a answer) []byte {
+	b := make([]byte, 0, answerSize)
 	b = binary.LittleEndian.AppendUint32(b, id)
 	b = binary.LittleEndian.AppendUint32(b, uint32(a.errno))
 	for _, v := range []uint64{a.unit, a.blocks, a.free, a.avail, a.files, a.filesFree} {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/testkit/need"
 )
 
 // inNamespace runs the calling test again as root of mounts and processes of
@@ -22,13 +23,9 @@ func inNamespace(t *testing.T) bool {
 	if os.Getenv("COLLIE_TEST_NAMESPACE") == t.Name() {
 		return true
 	}
-	need(t, "unshare", "bindfs", "fusermount3", "umount")
-	if os.Getuid() != 0 {
-		skip(t, "this test mounts a file system: run it as root")
-	}
-	if _, err := os.Stat("/dev/fuse"); err != nil {
-		skip(t, "this test needs /dev/fuse, which this kernel or container does not have: "+err.Error())
-	}
+	need.Program(t, "unshare", "bindfs", "fusermount3", "umount")
+	need.Root(t)
+	need.Device(t, "/dev/fuse")
 	args := []string{"-m", "-p", "-f", "--kill-child", "--mount-proc", "/proc/self/exe", "-test.run=^" + t.Name() + "$", "-test.v", "-test.timeout=2m"}
 	cmd := exec.Command("unshare", args...)
 	cmd.Args[6], _ = os.Executable() // of the test, not of unshare

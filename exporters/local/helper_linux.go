@@ -35,18 +35,18 @@ func startHelper() (*helper, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer childIn.Close() //nolint:errcheck // the helper has its own
+	defer childIn.Close()
 	from, childOut, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(err, to.Close())
 	}
-	defer childOut.Close() //nolint:errcheck // the helper has its own
+	defer childOut.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, errors.Join(err, to.Close(), from.Close())
 	}
-	defer null.Close() //nolint:errcheck // nothing was written
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"collie-statfs"}, &syscall.ProcAttr{
+	defer null.Close()
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"collie-statfs"}, &syscall.ProcAttr{ //nolint:gosec // this same program
 		Dir:   "/", // nothing that could be unmounted
 		Env:   []string{helperEnv + "=1", "GOMAXPROCS=1"},
 		Files: []uintptr{childIn.Fd(), childOut.Fd(), null.Fd()},

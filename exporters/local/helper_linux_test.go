@@ -244,7 +244,7 @@ func TestHelperDiesWithUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = parent.Process.Kill()
-	_ = parent.Wait() //nolint:errcheck // it was killed
+	_ = parent.Wait()
 	awaitCondition(t, "the end of the helper", func() bool { return !running(pid) })
 }
 
@@ -272,10 +272,10 @@ func TestWithoutTheHookNothingIsStarted(t *testing.T) {
 
 func FuzzFrames(f *testing.F) {
 	f.Add(appendQuestion(appendQuestion(nil, 1, "/"), 2, "/mnt"))
-	f.Add(appendAnswer(nil, 7, answer{errno: syscall.EIO, unit: 4096, blocks: 1}))
+	f.Add(answerFrame(7, answer{errno: syscall.EIO, unit: 4096, blocks: 1}))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if id, a, err := readAnswer(strings.NewReader(string(data))); err == nil {
-			if got := appendAnswer(nil, id, a); string(got) != string(data[:answerSize]) {
+			if got := answerFrame(id, a); string(got) != string(data[:answerSize]) {
 				t.Errorf("answer %x became %x", data[:answerSize], got)
 			}
 		}

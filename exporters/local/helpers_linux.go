@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,7 +155,7 @@ func (p *helpers) count() (helpers, calls int) {
 	p.tidy()
 	all := p.leaving
 	if p.current != nil && !p.current.ended() {
-		all = append(all[:len(all):len(all)], p.current)
+		all = append(slices.Clip(all), p.current)
 	}
 	for _, h := range all {
 		h.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,6 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/testkit/need"
+	"github.com/colliehq/collie/internal/testkit/promserver"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -154,30 +155,10 @@ func golden(t *testing.T, name, got string) {
 
 func checkMetrics(t *testing.T, exposition string) {
 	t.Helper()
-	need(t, "promtool")
-	cmd := exec.Command("promtool", "check", "metrics")
-	cmd.Stdin = strings.NewReader(exposition)
-	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	need.Program(t, "promtool")
+	if err := promserver.CheckMetrics(t.Context(), exposition); err != nil {
+		t.Error(err)
 	}
-}
-
-// need skips a test for want of a program, which fails in CI.
-func need(t testing.TB, programs ...string) {
-	t.Helper()
-	for _, name := range programs {
-		if _, err := exec.LookPath(name); err != nil {
-			skip(t, "this test needs the program "+name+": install the Debian packages prometheus, bindfs and fuse3")
-		}
-	}
-}
-
-func skip(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // metric returns the value of a series of an exposition.

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// parseLoadavg reads /proc/loadavg: 0.08 0.09 0.12 1/92 14585
+// parseLoadavg reads /proc/loadavg, as in "0.08 0.09 0.12 1/92 14585".
 func parseLoadavg(text string) (load [3]float64, err error) {
 	fields := strings.Fields(text)
 	if len(fields) < len(load) {
@@ -38,7 +38,7 @@ func parseMeminfo(text string) map[string]float64 {
 	return sizes
 }
 
-// parseUptime reads the first number of /proc/uptime: 1425.71 2805.23
+// parseUptime reads the first number of /proc/uptime, as in "1425.71 2805.23".
 func parseUptime(text string) (float64, error) {
 	first, _, _ := strings.Cut(strings.TrimSpace(text), " ")
 	v, err := strconv.ParseFloat(first, 64)
@@ -48,7 +48,7 @@ func parseUptime(text string) (float64, error) {
 	return v, nil
 }
 
-// parseBootTime finds the boot time in /proc/stat: btime 1732077420
+// parseBootTime finds the boot time in /proc/stat, as in "btime 1732077420".
 func parseBootTime(text string) (float64, bool) {
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, "btime "); ok {

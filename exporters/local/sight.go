@@ -166,12 +166,13 @@ func (l *Local) look(ctx context.Context, mounts []mount) []view {
 	views := make([]view, len(mounts))
 	for i, m := range mounts {
 		sights[i].wait(ctx)
-		again := false
-		if views[i], again = sights[i].view(m); again {
+		v, again := sights[i].view(m)
+		if again {
 			sights[i].start(ctx, l.asker, m)
 			sights[i].wait(ctx)
-			views[i], _ = sights[i].view(m)
+			v, _ = sights[i].view(m)
 		}
+		views[i] = v
 	}
 	return views
 }

@@ -52,7 +52,7 @@ func serve(in io.Reader, out io.Writer) int {
 	// a call hangs. Signals to the whole service are for our parent: it drains.
 	_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	signal.Ignore(unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
-	if _, err := out.Write(appendAnswer(nil, helloID, answer{})); err != nil {
+	if _, err := out.Write(answerFrame(helloID, answer{})); err != nil {
 		return 1
 	}
 	for r := bufio.NewReader(in); ; {
@@ -60,6 +60,6 @@ func serve(in io.Reader, out io.Writer) int {
 		if err != nil {
 			return 0
 		}
-		go func() { _, _ = out.Write(appendAnswer(nil, id, statfs(path))) }() // no reader: we are about to be ended
+		go func() { _, _ = out.Write(answerFrame(id, statfs(path))) }() // no reader: we are about to be ended
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
 	"math/big"
 	"net"
 	"time"
@@ -41,6 +39,3 @@ func Certificate(name string, from, to time.Time) (tls.Certificate, []byte, erro
 	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }
-
-// quiet is a log for servers whose clients misbehave on purpose.
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

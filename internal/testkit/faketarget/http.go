@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -58,7 +59,7 @@ func (h *HTTP) Start() error {
 		l = tls.NewListener(l, h.tls)
 	}
 	h.port, h.done = port, make(chan struct{})
-	h.running = &http.Server{Handler: http.HandlerFunc(h.answer), ReadHeaderTimeout: time.Minute, ErrorLog: quiet()}
+	h.running = &http.Server{Handler: http.HandlerFunc(h.answer), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
 	go func(s *http.Server, done chan struct{}) {
 		defer close(done)
 		_ = s.Serve(l) // until Stop

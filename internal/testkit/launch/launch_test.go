@@ -110,7 +110,7 @@ func TestAwaitHTTP(t *testing.T) {
 	}
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("hello")) })}
 	go func() { _ = s.Serve(l) }()
-	defer s.Close() //nolint:errcheck // end of the test
+	defer s.Close()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
