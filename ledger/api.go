@@ -163,7 +163,7 @@ func (l *Ledger) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	text := strings.ReplaceAll(err.Error(), "\n", "; ")
 	switch {
 	case errors.Is(err, ErrBadQuery):
-		code = http.StatusBadRequest
+		code, text = http.StatusBadRequest, strings.TrimPrefix(text, ErrBadQuery.Error()+": ")
 	case errors.Is(err, ErrNoTarget):
 		code, text = http.StatusNotFound, text+"; "+API+"targets lists them"
 	case errors.Is(err, ErrNoSubject):
