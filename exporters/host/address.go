@@ -13,24 +13,35 @@ import (
 	"github.com/colliehq/collie/exporters/probe"
 )
 
-// resolve chooses one address of the name and exports how that went. A single
-// address is probed, with no race between families and no second try: a host
-// that answers on one family only is half broken, and that is to be seen.
-func (o ipOptions) resolve(ctx context.Context, req probe.Request, m *probe.Metrics, name string) (netip.Addr, time.Duration, error) {
+// lookup is the address that a probe chose, and how long that took. The zero
+// value is one that was not made.
+type lookup struct {
+	addr netip.Addr
+	took time.Duration
+}
+
+// resolve chooses one address of the name. A single address is probed, with no
+// race between families and no second try: a host that answers on one family
+// only is half broken, and that is to be seen.
+func (o ipOptions) resolve(ctx context.Context, req probe.Request, name string) (lookup, error) {
 	start := time.Now()
 	addr, err := o.choose(ctx, req.Resolver, name)
-	took := time.Since(start)
-	version, hash := 0.0, 0.0
-	if err == nil {
-		version, hash = ipVersion(addr), ipHash(addr)
-		if isDebug(req) {
-			req.Log.Debug("resolved target address", "name", name, "address", addr, "took", took)
-		}
+	l := lookup{addr, time.Since(start)}
+	if err == nil && isDebug(req) {
+		req.Log.Debug("resolved target address", "name", name, "address", addr, "took", l.took)
 	}
-	m.Gauge("probe_dns_lookup_time_seconds", "How long the lookup of the target's name took.", took.Seconds())
+	return l, err
+}
+
+// export adds what every probe of a host tells of its address.
+func (l lookup) export(m *probe.Metrics) {
+	version, hash := 0.0, 0.0
+	if l.addr.IsValid() {
+		version, hash = ipVersion(l.addr), ipHash(l.addr)
+	}
+	m.Gauge("probe_dns_lookup_time_seconds", "How long the lookup of the target's name took.", l.took.Seconds())
 	m.Gauge("probe_ip_protocol", "Which IP protocol the probe used: 4 or 6; 0 if the name did not resolve.", version)
 	m.Gauge("probe_ip_addr_hash", "A hash of the probed address, which shows when the address changes.", hash)
-	return addr, took, err
 }
 
 // choose gives the first address of the preferred family, else the first of
@@ -45,7 +56,7 @@ func (o ipOptions) choose(ctx context.Context, resolver probe.Resolver, name str
 		if family(addr) == network || o.Fallback {
 			return addr, nil
 		}
-		return addr, &net.DNSError{Err: "is an " + other + " address, and falling back from " + network + " is not allowed", Name: name, IsNotFound: true}
+		return netip.Addr{}, &net.DNSError{Err: "is an " + other + " address, and falling back from " + network + " is not allowed", Name: name, IsNotFound: true}
 	}
 	if !o.Fallback {
 		addrs, err := resolver.LookupNetIP(ctx, network, name)

@@ -99,14 +99,15 @@ func upper[T any](word string, known map[string]T) string {
 
 // dnsLook is what one dns probe found.
 type dnsLook struct {
-	resolve, connect, request time.Duration
-	answer                    *dns.Msg
+	lookup           lookup
+	connect, request time.Duration
+	answer           *dns.Msg
 }
 
 func (p *dnsProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	var m probe.Metrics
 	var look dnsLook
-	f := p.ask(ctx, req, &m, &look)
+	f := p.ask(ctx, req, &look)
 	if look.answer != nil {
 		f = p.judge(look.answer)
 	}
@@ -123,7 +124,8 @@ func (p *dnsProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 
 func (p *dnsProbe) export(m *probe.Metrics, look *dnsLook) {
 	const name, help = "probe_dns_duration_seconds", "How long each phase took."
-	m.Gauge(name, help, look.resolve.Seconds(), "phase", "resolve")
+	look.lookup.export(m)
+	m.Gauge(name, help, look.lookup.took.Seconds(), "phase", "resolve")
 	m.Gauge(name, help, look.connect.Seconds(), "phase", "connect")
 	m.Gauge(name, help, look.request.Seconds(), "phase", "request")
 	answer := look.answer

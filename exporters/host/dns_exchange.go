@@ -19,8 +19,8 @@ import (
 const maxMessage = 65535
 
 // ask sends the question and waits for its answer.
-func (p *dnsProbe) ask(ctx context.Context, req probe.Request, m *probe.Metrics, look *dnsLook) fault {
-	name, to, f := p.address(ctx, req, m, look)
+func (p *dnsProbe) ask(ctx context.Context, req probe.Request, look *dnsLook) fault {
+	name, to, f := p.address(ctx, req, look)
 	if f.reason != probe.None {
 		return f
 	}
@@ -48,7 +48,7 @@ func (p *dnsProbe) ask(ctx context.Context, req probe.Request, m *probe.Metrics,
 }
 
 // address finds out where the server is.
-func (p *dnsProbe) address(ctx context.Context, req probe.Request, m *probe.Metrics, look *dnsLook) (name string, to netip.AddrPort, f fault) {
+func (p *dnsProbe) address(ctx context.Context, req probe.Request, look *dnsLook) (name string, to netip.AddrPort, f fault) {
 	standard := "53"
 	if p.options.DNSOverTLS {
 		standard = "853" // RFC 7858
@@ -57,8 +57,7 @@ func (p *dnsProbe) address(ctx context.Context, req probe.Request, m *probe.Metr
 	if err != nil {
 		return "", to, fault{probe.Protocol, err.Error()}
 	}
-	addr, took, err := p.options.resolve(ctx, req, m, name)
-	look.resolve = took
+	look.lookup, err = p.options.resolve(ctx, req, name)
 	if err != nil {
 		return "", to, fault{reasonOf(err, probe.DNS), plain(err)}
 	}
@@ -66,7 +65,7 @@ func (p *dnsProbe) address(ctx context.Context, req probe.Request, m *probe.Metr
 	if err != nil {
 		return "", to, fault{probe.Protocol, fmt.Sprintf("target %q: %s", req.Target, err)}
 	}
-	return name, netip.AddrPortFrom(addr, number), fault{}
+	return name, netip.AddrPortFrom(look.lookup.addr, number), fault{}
 }
 
 func (p *dnsProbe) connect(ctx context.Context, req probe.Request, name string, to netip.AddrPort) (net.Conn, func(), fault) {

@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -246,3 +247,8 @@ func gzipped(text string) string {
 	}
 	return b.String()
 }
+
+func hostKinds() []probe.Kind { return host.Kinds() }
+
+// testLog shows what is logged if the test fails.
+func testLog(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }

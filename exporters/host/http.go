@@ -248,7 +248,8 @@ type fault struct {
 // end makes the result and its metrics, whose families are the same whatever
 // happened, but for those of a certificate and of Last-Modified.
 func (x *exchange) end(f fault) probe.Result {
-	m := &x.metrics
+	m := &probe.Metrics{}
+	x.first.export(m)
 	x.addPhases(m)
 	m.Gauge("probe_http_status_code", "The status of the last answer; 0 if there was none.", x.seen.status)
 	m.Gauge("probe_http_content_length", "The length that the last answer announced; -1 if it did not.", x.seen.contentLength)
@@ -274,7 +275,7 @@ func (x *exchange) end(f fault) probe.Result {
 // addPhases sums the phases of all round trips.
 func (x *exchange) addPhases(m *probe.Metrics) {
 	var connect, handshake, processing, transfer time.Duration
-	resolve := x.firstLookup
+	resolve := x.first.took
 	for _, h := range x.hops {
 		resolve += between(h.start, h.resolved)
 		connect += between(h.resolved, h.connected)

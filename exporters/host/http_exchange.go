@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -32,14 +31,12 @@ type exchange struct {
 	probe *httpProbe
 	req   probe.Request
 
-	first       netip.Addr // the target's address, for the first hop
-	firstHost   string     // the target's name
-	firstLookup time.Duration
+	first     lookup // the target's address
+	firstHost string // the target's name
 
 	hops      []*hop
 	redirects int
 	loop      bool // it ended because there were too many
-	metrics   probe.Metrics
 	seen      seen
 }
 
@@ -59,17 +56,15 @@ func (x *exchange) resolveFirst(r *http.Request) *fault {
 	if x.probe.proxy != nil && x.probe.options.SkipResolveWithProxy {
 		return nil
 	}
-	addr, took, err := x.probe.options.resolve(x.ctx, x.req, &x.metrics, x.firstHost)
-	x.firstLookup = took
-	if err != nil {
+	var err error
+	if x.first, err = x.probe.options.resolve(x.ctx, x.req, x.firstHost); err != nil {
 		return &fault{reasonOf(err, probe.DNS), plain(err)}
 	}
 	if x.probe.proxy != nil && x.req.Dial != nil { // the proxy dials it; what we must not reach, it must not reach for us
-		if err := x.req.Dial("tcp", addr.String()); err != nil {
+		if err := x.req.Dial("tcp", x.first.addr.String()); err != nil {
 			return &fault{probe.Unreachable, err.Error()}
 		}
 	}
-	x.first = addr
 	return nil
 }
 
@@ -127,7 +122,7 @@ func (x *exchange) connect(h *hop, r *http.Request) (conn net.Conn, viaProxy boo
 
 // dial connects to the host of u.
 func (x *exchange) dial(h *hop, u *url.URL) (net.Conn, error) {
-	addr := x.first
+	addr := x.first.addr
 	if u.Hostname() != x.firstHost || !addr.IsValid() {
 		h.start = time.Now()
 		lenient := ipOptions{Preferred: x.probe.options.Preferred, Fallback: true} // of the families only the target's own is asked for
@@ -139,6 +134,7 @@ func (x *exchange) dial(h *hop, u *url.URL) (net.Conn, error) {
 	h.resolved = time.Now()
 	port, err := lookupPort(x.ctx, "tcp", portOf(u))
 	if err != nil {
+		h.reason = probe.Protocol
 		return nil, err
 	}
 	conn, end, err := dialTCP(x.ctx, x.req, ipAddr{}, netip.AddrPortFrom(addr, port))
@@ -167,11 +163,11 @@ func (x *exchange) handshake(h *hop, conn net.Conn, server string, target bool) 
 	if target && x.probe.options.EnableHTTP2 {
 		protocols = []string{"h2", "http/1.1"}
 	}
+	h.doing, h.reason = "TLS handshake", probe.TLS
 	config, err := x.probe.tls.config(server, target && h.request.URL.Hostname() == x.firstHost, protocols...)
 	if err != nil {
 		return nil, fmt.Errorf("tls_config: %w", err)
 	}
-	h.doing, h.reason = "TLS handshake", probe.TLS
 	start := time.Now()
 	t := tls.Client(conn, config)
 	//nolint:noctx // conn fails when the context ends, without the goroutine that HandshakeContext starts
@@ -288,7 +284,7 @@ func (x *exchange) fault(err error) fault {
 	}
 	reason = reasonOf(err, reason)
 	cause := plain(err)
-	if reason != probe.DNS && !strings.HasPrefix(cause, doing) {
+	if reason != probe.DNS {
 		cause = doing + ": " + cause
 	}
 	return fault{reason, cause}

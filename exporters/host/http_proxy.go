@@ -61,8 +61,8 @@ func (x *exchange) dialProxy(h *hop, proxy *url.URL) (net.Conn, error) {
 func (x *exchange) tunnel(h *hop, conn net.Conn, proxy, u *url.URL) error {
 	h.doing, h.reason = "CONNECT through proxy "+proxy.Host, probe.Protocol
 	host := u.Hostname()
-	if len(x.hops) == 1 && x.first.IsValid() {
-		host = x.first.String()
+	if len(x.hops) == 1 && x.first.addr.IsValid() {
+		host = x.first.addr.String()
 	}
 	target := net.JoinHostPort(host, portOf(u))
 	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: target}, Host: target, Header: http.Header{}}

@@ -76,16 +76,17 @@ func (i *icmpOptions) validate(o *options) {
 
 // pings is what became of the packets of one probe.
 type pings struct {
-	resolve, setup time.Duration
-	sent           int
-	rtts           []time.Duration
-	hopLimit       int // of the last reply; -1 if it is not known
+	lookup   lookup
+	setup    time.Duration
+	sent     int
+	rtts     []time.Duration
+	hopLimit int // of the last reply; -1 if it is not known
 }
 
 func (p *icmpProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	var m probe.Metrics
 	got := pings{hopLimit: -1}
-	f := p.ping(ctx, req, &m, &got)
+	f := p.ping(ctx, req, &got)
 	got.export(&m)
 	if f.reason == probe.None {
 		return probe.Result{Success: true, Metrics: m}
@@ -93,13 +94,13 @@ func (p *icmpProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	return probe.Fail(m, f.reason, f.cause)
 }
 
-func (p *icmpProbe) ping(ctx context.Context, req probe.Request, m *probe.Metrics, got *pings) fault {
-	addr, took, err := p.options.resolve(ctx, req, m, trimBrackets(req.Target))
-	got.resolve = took
+func (p *icmpProbe) ping(ctx context.Context, req probe.Request, got *pings) fault {
+	found, err := p.options.resolve(ctx, req, trimBrackets(req.Target))
+	got.lookup = found
 	if err != nil {
 		return fault{reasonOf(err, probe.DNS), plain(err)}
 	}
-	start := time.Now()
+	addr, start := found.addr, time.Now()
 	socket, err := openPing(ctx, req, &p.options, addr)
 	got.setup = time.Since(start)
 	if err != nil {
@@ -175,7 +176,8 @@ func (p *icmpProbe) judge(addr netip.Addr, got *pings, err error) fault {
 func (g *pings) export(m *probe.Metrics) {
 	low, mean, high, deviation := g.stats()
 	const name, help = "probe_icmp_duration_seconds", "How long each phase took; rtt is the mean round trip."
-	m.Gauge(name, help, g.resolve.Seconds(), "phase", "resolve")
+	g.lookup.export(m)
+	m.Gauge(name, help, g.lookup.took.Seconds(), "phase", "resolve")
 	m.Gauge(name, help, g.setup.Seconds(), "phase", "setup")
 	m.Gauge(name, help, mean, "phase", "rtt")
 	if g.hopLimit >= 0 {

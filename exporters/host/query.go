@@ -59,7 +59,6 @@ type conversation struct {
 	in      *bufio.Reader
 	upgrade func(net.Conn) (*tls.Conn, error)
 	state   *tls.ConnectionState // of the last handshake
-	metrics probe.Metrics
 
 	labels      [][]string
 	regexFailed bool

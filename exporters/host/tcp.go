@@ -42,16 +42,17 @@ func buildTCP(node *yaml.Node, bad func(line int, format string, args ...any)) p
 // link is a connection that a probe makes: to one address, with TLS if it is
 // asked for, and how long that took.
 type link struct {
-	conn                        net.Conn
-	end                         func()
-	state                       *tls.ConnectionState
-	resolve, connect, handshake time.Duration
+	conn               net.Conn
+	end                func()
+	state              *tls.ConnectionState
+	lookup             lookup
+	connect, handshake time.Duration
 }
 
 // open connects to host and port. The fault says what went wrong.
-func (l *link) open(ctx context.Context, req probe.Request, ip ipOptions, source ipAddr, m *probe.Metrics, host, port string) fault {
-	addr, took, err := ip.resolve(ctx, req, m, host)
-	l.resolve = took
+func (l *link) open(ctx context.Context, req probe.Request, ip ipOptions, source ipAddr, host, port string) fault {
+	found, err := ip.resolve(ctx, req, host)
+	l.lookup = found
 	if err != nil {
 		return fault{reasonOf(err, probe.DNS), plain(err)}
 	}
@@ -60,7 +61,7 @@ func (l *link) open(ctx context.Context, req probe.Request, ip ipOptions, source
 		return fault{probe.Protocol, fmt.Sprintf("target %q: %s", req.Target, err)}
 	}
 	start := time.Now()
-	to := netip.AddrPortFrom(addr, number)
+	to := netip.AddrPortFrom(found.addr, number)
 	l.conn, l.end, err = dialTCP(ctx, req, source, to)
 	l.connect = time.Since(start)
 	if err != nil {
@@ -94,8 +95,9 @@ func (p *tcpProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 		l.end()
 	}
 	const name, help = "probe_tcp_duration_seconds", "How long each phase took."
-	m := &c.metrics
-	m.Gauge(name, help, l.resolve.Seconds(), "phase", "resolve")
+	m := &probe.Metrics{}
+	l.lookup.export(m)
+	m.Gauge(name, help, l.lookup.took.Seconds(), "phase", "resolve")
 	m.Gauge(name, help, l.connect.Seconds(), "phase", "connect")
 	m.Gauge(name, help, l.handshake.Seconds(), "phase", "tls")
 	m.Gauge("probe_failed_due_to_regex", "1 if the probe failed because no line matched an expect.", probe.Bool(c.regexFailed))
@@ -119,7 +121,7 @@ func (p *tcpProbe) talk(ctx context.Context, req probe.Request, l *link, c *conv
 	if err != nil {
 		return fault{probe.Protocol, err.Error()}
 	}
-	if f := l.open(ctx, req, p.options.ipOptions, p.options.SourceIP, &c.metrics, host, port); f.reason != probe.None {
+	if f := l.open(ctx, req, p.options.ipOptions, p.options.SourceIP, host, port); f.reason != probe.None {
 		return f
 	}
 	if name := req.Params.Hostname; name != "" {

@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/strictyaml"
 )
 
 // tlsKindOptions are what a module says under tls, a kind that
@@ -43,12 +44,13 @@ func buildTLS(node *yaml.Node, bad func(line int, format string, args ...any)) p
 func (p *tlsProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	var l link
 	var m probe.Metrics
-	f := p.look(ctx, req, &l, &m)
+	f := p.look(ctx, req, &l)
 	if l.end != nil {
 		l.end()
 	}
 	const name, help = "probe_tls_duration_seconds", "How long each phase took."
-	m.Gauge(name, help, l.resolve.Seconds(), "phase", "resolve")
+	l.lookup.export(&m)
+	m.Gauge(name, help, l.lookup.took.Seconds(), "phase", "resolve")
 	m.Gauge(name, help, l.connect.Seconds(), "phase", "connect")
 	m.Gauge(name, help, l.handshake.Seconds(), "phase", "handshake")
 	if l.state != nil {
@@ -64,12 +66,12 @@ func (p *tlsProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	return result
 }
 
-func (p *tlsProbe) look(ctx context.Context, req probe.Request, l *link, m *probe.Metrics) fault {
+func (p *tlsProbe) look(ctx context.Context, req probe.Request, l *link) fault {
 	host, port, err := splitTarget(req.Target, "443")
 	if err != nil {
 		return fault{probe.Protocol, err.Error()}
 	}
-	if f := l.open(ctx, req, p.options.ipOptions, p.options.SourceIP, m, host, port); f.reason != probe.None {
+	if f := l.open(ctx, req, p.options.ipOptions, p.options.SourceIP, host, port); f.reason != probe.None {
 		return f
 	}
 	if name := req.Params.Hostname; name != "" {
@@ -113,9 +115,12 @@ func verifyChain(state *tls.ConnectionState, config *tls.Config) fault {
 
 func (p *tlsProbe) judgeExpiry(certs []*x509.Certificate) fault {
 	end := earliest(certs)
-	if left := time.Until(end); left < p.options.ExpiresWithin {
-		return fault{probe.TLS, fmt.Sprintf("a certificate expires on %s, in less than %s",
-			end.UTC().Format(time.DateTime+" MST"), p.options.ExpiresWithin)}
+	day := end.UTC().Format(time.DateTime + " MST")
+	switch left := time.Until(end); {
+	case left <= 0:
+		return fault{probe.TLS, "a certificate has expired on " + day}
+	case left < p.options.ExpiresWithin:
+		return fault{probe.TLS, fmt.Sprintf("a certificate expires on %s, in less than %s", day, strictyaml.FormatDuration(p.options.ExpiresWithin))}
 	}
 	return fault{}
 }
