@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"time"
+	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -68,8 +68,5 @@ func names(modules []probe.Module) (list []string) {
 // outputFlag is --output with the formats that the command knows, the first
 // being the default.
 func outputFlag(c *kingpin.CmdClause, formats ...string) *string {
-	return c.Flag("output", fmt.Sprintf("Format of the answer: %v.", formats)).Default(formats[0]).Enum(formats...)
+	return c.Flag("output", "Format of the answer: "+strings.Join(formats, ", ")+".").Default(formats[0]).Enum(formats...)
 }
-
-// clientTimeout bounds what a command waits for a running Collie.
-const clientTimeout = 30 * time.Second

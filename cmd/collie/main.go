@@ -50,18 +50,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	a := &app{stdout: stdout, stderr: stderr, logging: promslog.Config{}}
 	a.logging.Writer = stderr
 	k := kingpin.New("collie", "Collie watches what your service depends on, barks where people listen, and herds failed CI jobs back.")
-	k.Version(version.Print("collie")).UsageWriter(stdout).ErrorWriter(stderr).Terminate(nil)
+	k.Version(version.Print("collie")).UsageWriter(stdout).ErrorWriter(stderr)
 	k.HelpFlag.Short('h')
 	k.Flag("config.file", "Configuration file. Without it ./collie.yml, and where that is absent, built-in defaults.").
 		PlaceHolder("FILE").StringVar(&a.configFile)
 	promflag.AddFlags(k, &a.logging)
 
-	commands := []command{a.up(k), a.check(k), a.probe(k)}
-	var told bool // --help and --version have answered already
-	k.Terminate(func(int) { told = true })
-	chosen, err := k.Parse(args)
-	if told {
-		return 0
+	commands := []command{a.up(k), a.check(k), a.probe(k), a.status(k), a.downtimes(k), a.why(k)}
+	chosen, code, err := parse(k, args)
+	if code != nil {
+		return *code
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "collie: %v; try collie --help\n", err)
@@ -75,6 +73,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
+// terminated is what parsing panics with when --help or --version have said all.
+type terminated int
+
+// parse reads the flags. code is set if nothing is left to do.
+func parse(k *kingpin.Application, args []string) (chosen string, code *int, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			status, ok := p.(terminated)
+			if !ok {
+				panic(p)
+			}
+			code = new(int(status))
+		}
+	}()
+	k.Terminate(func(status int) { panic(terminated(status)) })
+	chosen, err = k.Parse(args)
+	return chosen, nil, err
+}
+
 func exitCode(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
@@ -83,15 +100,4 @@ func exitCode(err error, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "collie: %v\n", err)
 	}
 	return exitFailure
-}
-
-// terminal reports whether w is a terminal that wants colours
-// (https://no-color.org).
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
