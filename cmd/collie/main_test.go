@@ -31,7 +31,7 @@ func TestCalls(t *testing.T) {
 	}{
 		"help":            {[]string{"--help"}, 0, "usage: collie", ""},
 		"version":         {[]string{"--version"}, 0, "collie, version", ""},
-		"no command":      {nil, 2, "", "try collie --help"},
+		"no command":      {nil, 0, "usage: collie", ""},
 		"unknown command": {[]string{"upp"}, 2, "", `expected command but got "upp"`},
 		"unknown flag":    {[]string{"up", "--web.listen"}, 2, "", "unknown long flag '--web.listen'"},
 		"missing file":    {[]string{"--config.file=none.yml", "check"}, 1, "none.yml", ""},
