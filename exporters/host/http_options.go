@@ -198,7 +198,7 @@ func (h *httpOptions) validateCompression(o *options) {
 
 // accepts tells whether an Accept-Encoding header (RFC 9110, 12.5.3) lets the
 // server use the encoding. As in blackbox_exporter the most preferred entry
-// that fits decides, so that "*;q=0" refuses what is not named before it.
+// that fits decides, be it the encoding or *.
 func accepts(header, encoding string) bool {
 	if header == "" || encoding == "" {
 		return true

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/units"
@@ -22,6 +23,7 @@ type options struct {
 	lines strictyaml.Lines
 	bad   reporter
 	ok    bool
+	wrong []string // the paths of what could not be decoded
 }
 
 // decode puts node into what into points to and tells bad of every mistake.
@@ -29,14 +31,18 @@ func decode(kind string, node *yaml.Node, into any, bad reporter) *options {
 	o := &options{kind: kind, lines: strictyaml.LinesOf(node), bad: bad, ok: true}
 	strictyaml.Decode(node, into, func(line int, path, message string) {
 		o.ok = false
+		o.wrong = append(o.wrong, path)
 		bad(line, "%s: %s", o.path(path), message)
 	})
 	return o
 }
 
 // mistake reports what is wrong with the option at path, as far as it can be
-// told once everything is read.
+// told once everything is read. What could not be decoded was told of already.
 func (o *options) mistake(path, format string, args ...any) {
+	if slices.ContainsFunc(o.wrong, func(w string) bool { return w != "" && (strings.HasPrefix(w, path) || strings.HasPrefix(path, w)) }) {
+		return
+	}
 	o.ok = false
 	o.bad(o.lines.Of(path), "%s: %s", o.path(path), fmt.Sprintf(format, args...))
 }

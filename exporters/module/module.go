@@ -4,6 +4,7 @@
 package module
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"os"
@@ -62,7 +63,9 @@ func Load(path string, kinds []probe.Kind) ([]probe.Module, error) {
 	if len(e.Mistakes) == 0 {
 		return modules, nil
 	}
-	slices.SortStableFunc(e.Mistakes, func(a, b Mistake) int { return a.Line - b.Line })
+	slices.SortStableFunc(e.Mistakes, func(a, b Mistake) int {
+		return cmp.Or(a.Line-b.Line, strings.Compare(a.Path, b.Path), strings.Compare(a.Message, b.Message))
+	})
 	return nil, e
 }
 
@@ -166,6 +169,9 @@ func (d *decoder) module(node *yaml.Node) probe.Module {
 	var o outline
 	strictyaml.Decode(node, &o, func(line int, path, message string) { d.mistake(line, path, "%s", message) })
 	m := probe.Module{Name: d.name, Kind: o.Prober, Timeout: o.Timeout, Config: shown(node)}
+	if node.Kind != yaml.MappingNode {
+		return m
+	}
 	d.checkSections(&o)
 	kind := slices.IndexFunc(d.kinds, func(k probe.Kind) bool { return k.Name == o.Prober })
 	if kind < 0 {

@@ -13,7 +13,7 @@ const redacted = "<secret>"
 // shown is a module as YAML for people, with its secrets redacted.
 func shown(node *yaml.Node) string {
 	s := &shower{}
-	text, err := yaml.Marshal(s.copy(node, "", 0))
+	text, err := yaml.Marshal(s.copy(node, "", false, 0))
 	if err != nil {
 		return "cannot be shown: " + err.Error() + "\n"
 	}
@@ -28,33 +28,33 @@ const (
 	mostDepth = 50
 )
 
-func (s *shower) copy(n *yaml.Node, key string, depth int) *yaml.Node {
+// copy is n as it may be shown below the key; hidden says that it is, or is
+// part of, a secret.
+func (s *shower) copy(n *yaml.Node, key string, hidden bool, depth int) *yaml.Node {
 	s.nodes++
 	if s.nodes > mostNodes || depth > mostDepth {
 		return word("...")
 	}
 	if n.Kind == yaml.AliasNode {
-		return s.copy(n.Alias, key, depth+1)
+		return s.copy(n.Alias, key, hidden, depth+1)
 	}
 	out := *n
 	out.Anchor, out.Content = "", nil
 	out.HeadComment, out.LineComment, out.FootComment = "", "", "" // a secret may be commented out
 	if n.Kind == yaml.ScalarNode {
-		return presentable(&out, key)
+		return presentable(&out, key, hidden)
 	}
 	for i, child := range n.Content {
-		below := key // an item of a list is what the list is
-		if n.Kind == yaml.MappingNode {
-			if i%2 == 0 {
-				out.Content = append(out.Content, s.copy(child, "", depth+1))
-				continue
-			}
-			below = n.Content[i-1].Value
-			if key == "proxy_connect_header" {
-				below = key
-			}
+		switch {
+		case n.Kind != yaml.MappingNode: // an item of a list is what the list is
+			child = s.copy(child, key, hidden, depth+1)
+		case i%2 == 0:
+			child = s.copy(child, "", false, depth+1)
+		default:
+			name := n.Content[i-1].Value
+			child = s.copy(child, name, secret(name) || hidden && !fileOf(name), depth+1)
 		}
-		out.Content = append(out.Content, s.copy(child, below, depth+1))
+		out.Content = append(out.Content, child)
 	}
 	return &out
 }
@@ -62,11 +62,11 @@ func (s *shower) copy(n *yaml.Node, key string, depth int) *yaml.Node {
 func word(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 
 // presentable is the value of a key as it may be shown.
-func presentable(n *yaml.Node, key string) *yaml.Node {
+func presentable(n *yaml.Node, key string, hidden bool) *yaml.Node {
 	switch {
 	case n.Value == "":
 		return n
-	case secret(key):
+	case hidden:
 		return word(redacted)
 	case key == "send": // of query_response: PASS, AUTH PLAIN, LOGIN
 		first, rest, _ := strings.Cut(n.Value, " ")
@@ -86,7 +86,7 @@ func presentable(n *yaml.Node, key string) *yaml.Node {
 // secret tells whether a key holds a secret, and not the file of one.
 func secret(key string) bool {
 	key = strings.ToLower(key)
-	if strings.HasSuffix(key, "_file") || strings.HasSuffix(key, "_files") || key == "files" {
+	if fileOf(key) {
 		return false
 	}
 	if key == "key" || key == "body" || key == "proxy_connect_header" {
@@ -96,4 +96,9 @@ func secret(key string) bool {
 		"password", "passphrase", "secret", "token", "credential", "authorization", "cookie", "api-key", "apikey",
 		"api_key", "access_key", "private_key", "session",
 	}, func(w string) bool { return strings.Contains(key, w) })
+}
+
+// fileOf tells whether a key names files.
+func fileOf(key string) bool {
+	return strings.HasSuffix(key, "_file") || strings.HasSuffix(key, "_files") || key == "files"
 }
