@@ -396,7 +396,7 @@ func TestPendingListIsBounded(t *testing.T) {
 		w.up(configOf(targetOf("web", windowOf("1"), func(c *TargetConfig) { c.Every = time.Second })))
 		w.after(time.Minute)
 		w.disk.set(func() { w.disk.full = true })
-		for range 1500 {
+		for range 1100 {
 			w.breaks("web:80")
 			w.after(time.Second)
 			w.heals("web:80")
@@ -412,7 +412,7 @@ func TestPendingListIsBounded(t *testing.T) {
 		if w.shown("web") != signal.Down {
 			t.Errorf("shown as %q", w.shown("web"))
 		}
-		if n := w.own("collie_exporter_folded_transitions_total"); n < 1900 {
+		if n := w.own("collie_exporter_folded_transitions_total"); n < 1100 {
 			t.Errorf("%v folded", n)
 		}
 		checkOrder(t, w)

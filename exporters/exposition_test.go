@@ -187,7 +187,7 @@ func TestDiscoveryOfNothingIsAList(t *testing.T) {
 func TestProbePath(t *testing.T) {
 	inWorld(t, func(w *world) {
 		exampleWorld(w)
-		before := len(w.disk.messages)
+		before := w.disk.count()
 		for path, want := range map[string]int{
 			"/probe?module=fake&target=web:80":   http.StatusOK,
 			"/probe?module=fake&target=other:80": http.StatusForbidden,
@@ -206,7 +206,7 @@ func TestProbePath(t *testing.T) {
 			t.Errorf("with probe.ad_hoc: %d %s", r.Code, r.Body)
 		}
 		synctest.Wait()
-		if n := len(w.disk.messages); n != before {
+		if n := w.disk.count(); n != before {
 			t.Error("/probe touched the record")
 		}
 	})

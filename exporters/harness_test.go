@@ -17,7 +17,6 @@ import (
 
 	"github.com/colliehq/collie/exporters/clock"
 	"github.com/colliehq/collie/exporters/probe"
-	"github.com/colliehq/collie/exporters/verdict"
 	"github.com/colliehq/collie/internal/queue"
 	"github.com/colliehq/collie/signal"
 )
@@ -69,6 +68,18 @@ func (d *disk) save(_ context.Context, b batch) error {
 		return queue.ErrUnknown
 	}
 	return nil
+}
+
+// row is what is stored of a target.
+func (d *disk) row(name string) (r row) {
+	d.set(func() { r = d.rows[name] })
+	return r
+}
+
+// count is how many messages are on the queue.
+func (d *disk) count() (n int) {
+	d.set(func() { n = len(d.messages) })
+	return n
 }
 
 func (d *disk) set(f func()) {
@@ -359,8 +370,6 @@ func windowOf(text string) func(*TargetConfig) {
 		}
 	}
 }
-
-var _ = verdict.Rule{}
 
 func leaseOf(t *testing.T, m queue.Message) (l signal.Lease) {
 	t.Helper()

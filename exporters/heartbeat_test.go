@@ -41,7 +41,7 @@ func TestHeartbeat(t *testing.T) {
 				t.Fatalf("shown as %q within its grace", s)
 			}
 		}
-		last := w.disk.rows["cron"].lastPing
+		last := w.disk.row("cron").lastPing
 		w.after(2 * time.Second)
 		if s := w.shown("cron"); s != signal.Down {
 			t.Errorf("shown as %q 71 s after a ping", s)
@@ -81,11 +81,11 @@ func TestHeartbeatOverRestart(t *testing.T) {
 		w.up(c)
 		w.call(http.MethodPost, "/ping/cron")
 		w.after(30 * time.Minute)
-		ping := w.disk.rows["cron"].lastPing
+		ping := w.disk.row("cron").lastPing
 		w.stop()
 		w.after(3 * time.Hour)
 		w.up(c)
-		if got := w.disk.rows["cron"].lastPing; ping.IsZero() || !got.Equal(ping) {
+		if got := w.disk.row("cron").lastPing; ping.IsZero() || !got.Equal(ping) {
 			t.Errorf("the last ping came at %s, now %s", ping, got)
 		}
 		w.after(59 * time.Minute)
@@ -135,7 +135,7 @@ func TestPingIsDurableBeforeTheAnswer(t *testing.T) {
 			if r := w.call(http.MethodPost, "/ping/cron"); r.Code != http.StatusOK {
 				t.Fatal(r.Code)
 			}
-			if got := w.disk.rows["cron"].lastPing; !got.Equal(now) {
+			if got := w.disk.row("cron").lastPing; !got.Equal(now) {
 				t.Errorf("answered 200, but the last ping stored is of %s, not %s", got, now)
 			}
 		}

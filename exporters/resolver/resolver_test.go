@@ -87,11 +87,13 @@ func TestLookup(t *testing.T) {
 	s.set("short.corp.example. A", "short.corp.example. 60 IN A 192.0.2.3")
 	s.set("big.example. A", "big.example. 60 IN A 192.0.2.4")
 	s.set("lie.example. A", "lie.example. 60 IN A 192.0.2.5")
-	s.cut["big.example."], s.lie["lie.example."] = true, true
-	s.rcode["no.example."] = dns.RcodeNameError
-	s.rcode["short."] = dns.RcodeNameError
-	s.rcode["sick.example."] = dns.RcodeServerFailure
-	s.rcode["refused.example."] = dns.RcodeRefused
+	s.change(func() {
+		s.cut["big.example."], s.lie["lie.example."] = true, true
+		s.rcode["no.example."] = dns.RcodeNameError
+		s.rcode["short."] = dns.RcodeNameError
+		s.rcode["sick.example."] = dns.RcodeServerFailure
+		s.rcode["refused.example."] = dns.RcodeRefused
+	})
 	r, fb := newResolver(t, "search corp.example lab.example\noptions timeout:1 attempts:1\n",
 		"192.0.2.7 Fixed.example fixed # comment\n2001:db8::7 fixed.example\n", s.addr)
 
@@ -137,7 +139,7 @@ func TestLookup(t *testing.T) {
 
 func TestOldServerWithoutEDNS(t *testing.T) {
 	s := newServer(t)
-	s.old = true
+	s.change(func() { s.old = true })
 	s.set("a.example. A", "a.example. 60 IN A 192.0.2.1")
 	r, _ := newResolver(t, "options attempts:1", "", s.addr)
 	if got := lookup(r, "ip4", "a.example"); got != "192.0.2.1" {
@@ -151,8 +153,10 @@ func TestAnswersAreKept(t *testing.T) {
 	s.set("kept.example. A", "kept.example. 3600 IN A 192.0.2.1")
 	s.set("zero.example. A", "zero.example. 0 IN A 192.0.2.1")
 	s.set("alias.example. A", "alias.example. 0 IN CNAME kept.example.", "kept.example. 3600 IN A 192.0.2.1")
-	s.auth["none.example. A"] = []string{"example. 3600 IN SOA ns.example. root.example. 1 2 3 4 60"}
-	s.auth["zeronone.example. A"] = []string{"example. 3600 IN SOA ns.example. root.example. 1 2 3 4 0"}
+	s.change(func() {
+		s.auth["none.example. A"] = []string{"example. 3600 IN SOA ns.example. root.example. 1 2 3 4 60"}
+		s.auth["zeronone.example. A"] = []string{"example. 3600 IN SOA ns.example. root.example. 1 2 3 4 0"}
+	})
 	r, _ := newResolver(t, "options attempts:1", "", s.addr)
 	for range 3 {
 		for _, name := range []string{"kept.example", "zero.example", "alias.example", "none.example", "zeronone.example"} {
@@ -169,7 +173,7 @@ func TestAnswersAreKept(t *testing.T) {
 func TestManyAskOnce(t *testing.T) {
 	s := newServer(t)
 	s.set("a.example. A", "a.example. 60 IN A 192.0.2.1")
-	s.hold = make(chan struct{})
+	s.change(func() { s.hold = make(chan struct{}) })
 	r, _ := newResolver(t, "options attempts:1", "", s.addr)
 	var wg sync.WaitGroup
 	// One whose time runs out must not take the answer from the others.
@@ -199,8 +203,8 @@ func TestManyAskOnce(t *testing.T) {
 
 func TestNextServerAndTimeout(t *testing.T) {
 	dead, sick, good := newServer(t), newServer(t), newServer(t)
-	dead.drop["a.example."] = true
-	sick.rcode["a.example."] = dns.RcodeServerFailure
+	dead.change(func() { dead.drop["a.example."] = true })
+	sick.change(func() { sick.rcode["a.example."] = dns.RcodeServerFailure })
 	good.set("a.example. A", "a.example. 60 IN A 192.0.2.1")
 	r, _ := newResolver(t, "options timeout:1 attempts:1", "", dead.addr, sick.addr, good.addr)
 	if got := lookup(r, "ip4", "a.example"); got != "192.0.2.1" {
@@ -214,7 +218,7 @@ func TestNextServerAndTimeout(t *testing.T) {
 
 func TestCallersDeadline(t *testing.T) {
 	dead := newServer(t)
-	dead.drop["a.example."] = true
+	dead.change(func() { dead.drop["a.example."] = true })
 	r, _ := newResolver(t, "options timeout:30 attempts:1", "", dead.addr)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()

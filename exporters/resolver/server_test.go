@@ -117,9 +117,14 @@ func (s *server) reply(r *dns.Msg, network, name, key string) *dns.Msg {
 }
 
 func (s *server) set(key string, texts ...string) {
+	s.change(func() { s.zone[key] = texts })
+}
+
+// change changes what the server does; it answers already.
+func (s *server) change(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.zone[key] = texts
+	f()
 }
 
 func (s *server) count(key string) int {

@@ -80,6 +80,13 @@ func (b *bench) end(host string) {
 	b.now[host]--
 }
 
+// peak is how many ever ran at once for a host; "" is all.
+func (b *bench) peak(host string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.most[host]
+}
+
 func (b *bench) of(name string) []time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -190,11 +197,11 @@ func TestBounds(t *testing.T) {
 		}
 		set(t, b, jobs...)
 		time.Sleep(5 * time.Minute)
-		if b.most[""] != 10 {
-			t.Errorf("%d ran at once, want 10", b.most[""])
+		if n := b.peak(""); n != 10 {
+			t.Errorf("%d ran at once, want 10", n)
 		}
 		for i := range 6 {
-			if n := b.most[fmt.Sprintf("host%d", i)]; n > 3 {
+			if n := b.peak(fmt.Sprintf("host%d", i)); n > 3 {
 				t.Errorf("%d ran at once for host%d, want at most 3", n, i)
 			}
 		}
@@ -334,8 +341,8 @@ func TestRandomReloads(t *testing.T) {
 		if s := b.Stats(); s != (schedule.Stats{}) {
 			t.Errorf("after all jobs were removed: %+v", s)
 		}
-		if b.most[""] > 4 || b.most["h0"] > 2 {
-			t.Errorf("ran at once: %v", b.most)
+		if all, one := b.peak(""), b.peak("h0"); all > 4 || one > 2 {
+			t.Errorf("%d ran at once, %d for one host", all, one)
 		}
 		b.stop()
 	})
@@ -357,11 +364,9 @@ func TestSetLimits(t *testing.T) {
 			clear(b.most)
 			b.mu.Unlock()
 			time.Sleep(time.Minute)
-			b.mu.Lock()
-			if most := min(want.all, 2*want.perHost); b.most[""] != most {
-				t.Errorf("with %+v %d ran at once, want %d", want, b.most[""], most)
+			if n, most := b.peak(""), min(want.all, 2*want.perHost); n != most {
+				t.Errorf("with %+v %d ran at once, want %d", want, n, most)
 			}
-			b.mu.Unlock()
 		}
 	})
 }
