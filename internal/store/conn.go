@@ -24,11 +24,10 @@ const (
 
 // conn is the writing connection with its prepared statements.
 type conn struct {
-	db      *sql.DB
-	conn    *sql.Conn
-	kept    map[string]*sql.Stmt
-	empty   bool // the file was new
-	commits uint64
+	db   *sql.DB
+	conn *sql.Conn
+	kept map[string]*sql.Stmt
+	log  *checkpointer
 }
 
 func dsn(path string, pragmas ...string) string {
@@ -60,6 +59,9 @@ func openWriter(ctx context.Context, path string) (*conn, error) {
 	if err := w.check(ctx, path); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
+	if w.log, err = openCheckpointer(path); err != nil {
+		return nil, errors.Join(err, w.close())
+	}
 	return w, nil
 }
 
@@ -87,7 +89,6 @@ func (c *conn) check(ctx context.Context, path string) error {
 	}
 	switch {
 	case pages == 0:
-		c.empty = true
 		return describe(path, c.create(ctx))
 	case id != applicationID:
 		return fmt.Errorf("%s is not a file of collie: move it away, or give --storage.path another directory", path)
@@ -191,6 +192,9 @@ func (c *conn) exec(query string) error {
 
 func (c *conn) close() error {
 	var errs []error
+	if c.log != nil {
+		errs = append(errs, c.log.db.Close())
+	}
 	for _, st := range c.kept {
 		errs = append(errs, st.Close())
 	}

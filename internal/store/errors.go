@@ -43,3 +43,10 @@ func isDamaged(err error) bool {
 	c := code(err) & 0xff
 	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB
 }
+
+// isBusy reports a lock of another program. Nothing was changed.
+func isBusy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }
+
+// isMisuse reports a statement that makes no sense now, such as the end of a
+// transaction that is over.
+func isMisuse(err error) bool { return code(err) == sqlite3.SQLITE_ERROR }

@@ -18,10 +18,13 @@ const (
 // Guard is the task that looks after an open store: room on the disk, what is
 // to be forgotten, and a check of the file after an unclean stop. Its Run
 // fails when the store gave up, and the process is to end then.
-type Guard struct{ s *Store }
+type Guard struct {
+	s   *Store
+	low bool // as it was logged
+}
 
 // Guard of the store. It is run once, while the store is open.
-func (s *Store) Guard() *Guard { return &Guard{s} }
+func (s *Store) Guard() *Guard { return &Guard{s: s} }
 
 // Name of the task.
 func (g *Guard) Name() string { return "store" }
@@ -64,15 +67,19 @@ func (g *Guard) Run(ctx context.Context) error {
 }
 
 func (g *Guard) look() {
-	sp := g.s.space
-	had, wasLow := sp.present.Load(), sp.low.Load()
+	sp, log := g.s.space, g.s.o.Log
 	sp.look()
 	if err := sp.restock(); err != nil {
-		g.s.o.Log.Warn("no ballast", "err", err)
+		log.Debug("no ballast", "err", err)
 	}
-	if low := sp.low.Load(); low != wasLow || had != sp.present.Load() {
-		g.s.o.Log.Warn("room for the data directory changed", "low", low, "free_bytes", sp.free.Load(), "ballast", sp.present.Load())
+	low := sp.low.Load()
+	if low && !g.low {
+		log.Warn("disk is nearly full: the ballast is given away, and soon nothing more is published", "free_bytes", sp.free.Load())
 	}
+	if !low && g.low {
+		log.Info("disk has room again", "free_bytes", sp.free.Load())
+	}
+	g.low = low
 }
 
 // SpaceLow reports that the disk is nearly full. Who writes in bulk stops

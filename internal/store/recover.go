@@ -7,39 +7,6 @@ import (
 	"time"
 )
 
-// checkpointPages is the length of the log, in pages of 4 KiB, from which it
-// is written back. Longer means fewer syncs of the file and a slower start
-// after a crash.
-const checkpointPages = 2048
-
-// checkpointEvery is how many commits pass between two looks at the log.
-const checkpointEvery = 16
-
-// checkpoint writes the log back once it is long enough. Callers were answered
-// before, so nobody waits for it but those who come next.
-func (s *Store) checkpoint(w *conn) error {
-	w.commits++
-	if w.commits%checkpointEvery != 0 {
-		return nil
-	}
-	_, pages, _, err := w.walCheckpoint("NOOP")
-	if err != nil || pages < checkpointPages {
-		return err
-	}
-	_, pages, written, err := w.walCheckpoint("PASSIVE")
-	if isFull(err) {
-		s.space.full()
-		return nil // the log keeps everything; the next look tries again
-	}
-	s.metrics.walPages.Set(float64(pages - written))
-	return err
-}
-
-func (c *conn) walCheckpoint(mode string) (busy, pages, written int, err error) {
-	err = c.conn.QueryRowContext(context.Background(), `PRAGMA wal_checkpoint(`+mode+`)`).Scan(&busy, &pages, &written)
-	return busy, pages, written, err
-}
-
 // retryFull is the pause between two attempts to open again on a full disk.
 const retryFull = time.Second
 
@@ -50,6 +17,7 @@ const retryFull = time.Second
 func (s *Store) recover(w *conn, cause error) *conn {
 	s.o.Log.Error("disk failed, reopening the data file", "err", cause)
 	s.metrics.failures.Inc()
+	w.log.wait()
 	if err := w.close(); err != nil {
 		s.o.Log.Warn("close after a failed disk", "err", err)
 	}
@@ -66,16 +34,16 @@ func (s *Store) recover(w *conn, cause error) *conn {
 			return nil
 		}
 		s.space.full()
-		if !s.wait(retryFull, wrap(err)) {
+		if !s.refuse(retryFull, wrap(err)) {
 			s.err = err
 			return nil
 		}
 	}
 }
 
-// wait answers everybody with err for a while. It returns false if the store
+// refuse answers everybody with err for a while. It returns false if the store
 // closes.
-func (s *Store) wait(d time.Duration, err error) bool {
+func (s *Store) refuse(d time.Duration, err error) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for {
@@ -108,9 +76,9 @@ func (s *Store) reopen() (*conn, error) {
 }
 
 func (s *Store) restore(w *conn) error {
-	busy, _, _, err := w.walCheckpoint("TRUNCATE")
+	busy, _, _, err := walCheckpoint(w.conn, "TRUNCATE")
 	if err != nil {
-		return fmt.Errorf("write the log back: %w", err)
+		return err
 	}
 	if busy != 0 {
 		return errors.New("write the log back: another process holds the file")
@@ -127,6 +95,7 @@ func (s *Store) restore(w *conn) error {
 // finish leaves the file as a clean stop does.
 func (s *Store) finish(w *conn) {
 	r := &request{f: func(tx *Tx) error { return s.book.SaveClock(tx) }, done: make(chan struct{})}
+	w.log.wait()
 	err := s.commit(w, []*request{r})
 	if err = errors.Join(err, r.err, w.close()); err != nil {
 		s.o.Log.Warn("data file was not closed cleanly", "err", err)

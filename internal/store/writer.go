@@ -82,19 +82,20 @@ func (s *Store) write(w *conn) {
 	defer s.refuseRest()
 	batch := make([]*request, 0, maxBatch)
 	for {
+		var err error
 		select {
 		case <-s.stop:
 			s.finish(w)
 			return
+		case failed := <-w.log.done:
+			err = s.checkpointed(w, failed)
 		case r := <-s.requests:
 			batch = s.gather(append(batch[:0], r))
-		}
-		if err := s.serve(w, batch); err != nil {
-			if w = s.recover(w, err); w == nil {
-				return
+			if err = s.serve(w, batch); err == nil {
+				err = s.checkpoint(w)
 			}
 		}
-		if err := s.checkpoint(w); err != nil {
+		if err != nil {
 			if w = s.recover(w, err); w == nil {
 				return
 			}
@@ -162,16 +163,19 @@ func (s *Store) commit(w *conn, batch []*request) (broken error) {
 		}
 		close(r.done)
 	}
-	if isFull(err) {
-		return nil
+	if isFull(err) || isBusy(err) {
+		return nil // rolled back, and the file is as it was
 	}
 	return err
 }
 
 // outcome is what a caller hears of a commit that failed.
 func outcome(err error) error {
-	if err == nil || isFull(err) {
+	switch {
+	case err == nil || isFull(err):
 		return wrap(err)
+	case isBusy(err):
+		return fmt.Errorf("another program holds a lock on the data file: %w", err)
 	}
 	return fmt.Errorf("%w: commit: %w", queue.ErrUnknown, err)
 }
@@ -192,8 +196,8 @@ func (s *Store) attempt(w *conn, batch []*request) error {
 		s.metrics.committed(good, time.Since(begin), err)
 	}
 	if err != nil || good == 0 {
-		rollback := w.exec(`ROLLBACK`)
-		if good == 0 && err == nil {
+		// A full disk makes SQLite roll back by itself; then this one fails.
+		if rollback := w.exec(`ROLLBACK`); err == nil && !isMisuse(rollback) {
 			return rollback
 		}
 	}

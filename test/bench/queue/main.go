@@ -20,6 +20,7 @@ type config struct {
 	rounds int
 	window time.Duration
 	size   int
+	only   string
 }
 
 func main() {
@@ -28,6 +29,7 @@ func main() {
 	flag.IntVar(&c.rounds, "rounds", 5, "rounds; the median counts")
 	flag.DurationVar(&c.window, "for", 2*time.Second, "length of each measurement")
 	flag.IntVar(&c.size, "size", 4096, "bytes of a message")
+	flag.StringVar(&c.only, "only", "", "run only the trial of this name")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to this file")
 	flag.Parse()
 	if err := profiled(*profile, func() error { return run(context.Background(), c) }); err != nil {
@@ -69,12 +71,16 @@ type trial struct {
 	consume   bool
 }
 
-func trials() []trial {
-	return []trial{
+func trials(c config) []trial {
+	all := []trial{
 		{name: "sqlite_1", producers: 1},
 		{name: "sqlite_64", producers: 64},
 		{name: "sqlite_64_consumed", producers: 64, consume: true},
 	}
+	if c.only == "" {
+		return all
+	}
+	return slices.DeleteFunc(all, func(t trial) bool { return t.name != c.only })
 }
 
 func run(ctx context.Context, c config) error {
@@ -85,7 +91,7 @@ func run(ctx context.Context, c config) error {
 	defer os.RemoveAll(dir)
 	found := map[string][]rate{}
 	for round := range c.rounds {
-		for _, t := range trials() {
+		for _, t := range trials(c) {
 			r, err := measure(ctx, c, dir, t)
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
@@ -95,7 +101,7 @@ func run(ctx context.Context, c config) error {
 				"fdatasync_per_second", int(r.baseline), "ratio", fmt.Sprintf("%.2f", r.ratio()), "p99", r.p99)
 		}
 	}
-	for _, t := range trials() {
+	for _, t := range trials(c) {
 		show(t.name, found[t.name])
 	}
 	return nil
