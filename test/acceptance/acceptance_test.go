@@ -41,6 +41,7 @@ func TestStories(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("COLLIE_BINARY", filepath.Join(bin, "collie"))
 			env.Setenv("CI", os.Getenv("CI"))
 			s := newStage(env)
 			env.Values[stageKey{}] = s
