@@ -70,7 +70,7 @@ web,2026-11-22T08:10:00Z,2026-11-22T08:20:00Z,up,600,600,0,refused,connection re
 			return c.Downtimes(ctx, w, client.DowntimesOptions{By: "month", Zone: "Europe/Prague"})
 		}, `
 TARGET  MONTH    AVAILABILITY  DOWN  UP   UNKNOWN  OTHER
-db      2026-11  66.102%       20m   39m  0s      0s
+db      2026-11  66.102%       20m   39m  0s       0s
 web     2026-11  83.051%       10m   49m  1m       0s
 `},
 		"by month as csv": {func(w io.Writer) error {

@@ -26,9 +26,9 @@ func (l *Ledger) Downtimes(ctx context.Context, q Query) (record.Page[record.Dow
 	if !q.Until.Before(now) {
 		q.Until = time.Time{} // all there is: the exporters' clocks may be ahead of ours
 	}
-	f := finder{ctx: ctx, q: q, now: now, found: map[string]report.Downtime{}}
+	f := finder{q: q, now: now, found: map[string]report.Downtime{}}
 	err = l.store.View(ctx, func(tx *sql.Tx) error {
-		page, err = f.page(tx, at, limit(q.Limit))
+		page, err = f.page(ctx, tx, at, limit(q.Limit))
 		return err
 	})
 	if err != nil {
@@ -39,28 +39,27 @@ func (l *Ledger) Downtimes(ctx context.Context, q Query) (record.Page[record.Dow
 
 // finder looks for downtimes in one snapshot of the record.
 type finder struct {
-	ctx   context.Context
 	q     Query
 	now   time.Time
 	found map[string]report.Downtime // the latest found, by target
 }
 
-func (f *finder) page(tx *sql.Tx, at cursor, n int) (record.Page[record.Downtime], error) {
+func (f *finder) page(ctx context.Context, tx *sql.Tx, at cursor, n int) (record.Page[record.Downtime], error) {
 	page := record.Page[record.Downtime]{Items: []record.Downtime{}}
 	q := f.q
 	q.States = []signal.State{signal.Down}
 	if at.at == math.MaxInt64 { // only on the first page
-		if err := f.confirmedLater(tx, &page); err != nil {
+		if err := f.confirmedLater(ctx, tx, &page); err != nil {
 			return page, err
 		}
 	}
 	for {
-		rows, err := intervalsPage(f.ctx, tx, q, at, MaxLimit)
+		rows, err := intervalsPage(ctx, tx, q, at, MaxLimit)
 		if err != nil {
 			return page, err
 		}
 		for _, r := range rows {
-			if err := f.add(tx, r, &page); err != nil {
+			if err := f.add(ctx, tx, r, &page); err != nil {
 				return page, err
 			}
 			at = cursor{r.from, r.id}
@@ -77,11 +76,11 @@ func (f *finder) page(tx *sql.Tx, at cursor, n int) (record.Page[record.Downtime
 
 // confirmedLater adds downtimes of which only the suspicion, or the blindness
 // after it, is in the window: the verdict came after until.
-func (f *finder) confirmedLater(tx *sql.Tx, page *record.Page[record.Downtime]) error {
+func (f *finder) confirmedLater(ctx context.Context, tx *sql.Tx, page *record.Page[record.Downtime]) error {
 	if f.q.Until.IsZero() {
 		return nil
 	}
-	over, err := covering(f.ctx, tx, f.q.Target, nanos(f.q.Until, math.MaxInt64))
+	over, err := covering(ctx, tx, f.q.Target, nanos(f.q.Until, math.MaxInt64))
 	if err != nil {
 		return err
 	}
@@ -89,12 +88,12 @@ func (f *finder) confirmedLater(tx *sql.Tx, page *record.Page[record.Downtime]) 
 		if s.State != signal.Suspect {
 			continue
 		}
-		next, err := f.neighbours(tx, s.Target, s.to, true)
+		next, err := f.neighbours(ctx, tx, s.Target, s.to, true)
 		if err != nil {
 			return err
 		}
 		if len(next) > 0 && next[0].State == signal.Down && s.to >= nanos(f.q.Until, math.MaxInt64) {
-			if err := f.add(tx, next[0], page); err != nil {
+			if err := f.add(ctx, tx, next[0], page); err != nil {
 				return err
 			}
 		}
@@ -104,11 +103,11 @@ func (f *finder) confirmedLater(tx *sql.Tx, page *record.Page[record.Downtime]) 
 
 // add puts the downtime that the interval belongs to on the page, unless it is
 // there, or was on the page before.
-func (f *finder) add(tx *sql.Tx, down stored, page *record.Page[record.Downtime]) error {
+func (f *finder) add(ctx context.Context, tx *sql.Tx, down stored, page *record.Page[record.Downtime]) error {
 	if d, ok := f.found[down.Target]; ok && !moment(down.from).Before(d.From) {
 		return nil
 	}
-	rows, err := f.around(tx, down)
+	rows, err := f.around(ctx, tx, down)
 	if err != nil {
 		return err
 	}
@@ -137,12 +136,12 @@ func (f *finder) newest(d report.Downtime, down stored) bool {
 
 // around reads the intervals that may belong to the downtime: on both sides up
 // to a state that decides.
-func (f *finder) around(tx *sql.Tx, down stored) ([]stored, error) {
-	before, err := f.neighbours(tx, down.Target, down.from, false)
+func (f *finder) around(ctx context.Context, tx *sql.Tx, down stored) ([]stored, error) {
+	before, err := f.neighbours(ctx, tx, down.Target, down.from, false)
 	if err != nil {
 		return nil, err
 	}
-	after, err := f.neighbours(tx, down.Target, down.to, true)
+	after, err := f.neighbours(ctx, tx, down.Target, down.to, true)
 	if err != nil {
 		return nil, err
 	}
@@ -152,12 +151,12 @@ func (f *finder) around(tx *sql.Tx, down stored) ([]stored, error) {
 
 // neighbours walks from the instant up to and including the first interval in
 // a state that begins or ends downtimes.
-func (f *finder) neighbours(tx *sql.Tx, target string, at int64, onwards bool) ([]stored, error) {
+func (f *finder) neighbours(ctx context.Context, tx *sql.Tx, target string, at int64, onwards bool) ([]stored, error) {
 	query := `SELECT ` + intervalColumns + ` FROM ledger_intervals i WHERE i.target = ? AND i.from_ns < ? ORDER BY i.from_ns DESC`
 	if onwards {
 		query = `SELECT ` + intervalColumns + ` FROM ledger_intervals i WHERE i.target = ? AND i.from_ns >= ? ORDER BY i.from_ns`
 	}
-	rows, err := tx.QueryContext(f.ctx, query, target, at)
+	rows, err := tx.QueryContext(ctx, query, target, at)
 	if err != nil {
 		return nil, err
 	}

@@ -196,7 +196,7 @@ func journaled(tx *store.Tx, query string, args ...any) ([]incoming, error) {
 		if err := json.Unmarshal(in.body, &in.Signal); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", id, err)
 		}
-		if in.target, err = in.Signal.Target(); err != nil {
+		if in.target, err = in.Target(); err != nil {
 			return nil, fmt.Errorf("entry %d: %w", id, err)
 		}
 		found = append(found, in)

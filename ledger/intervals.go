@@ -95,8 +95,8 @@ func beginning(ctx context.Context, tx *sql.Tx, q Query, at cursor, n int) ([]st
 		where, args = `i.target = ? AND `+where, append([]any{q.Target}, args...)
 	}
 	branch := func(filter string, first ...any) (string, []any) {
-		return `SELECT * FROM (SELECT ` + intervalColumns + ` FROM ledger_intervals i WHERE ` + filter + where +
-			` ORDER BY i.from_ns DESC, i.id DESC LIMIT ?)`, append(append(first, args...), n)
+		return `SELECT ` + intervalColumns + ` FROM (SELECT ` + intervalColumns + ` FROM ledger_intervals i WHERE ` + filter + where +
+			` ORDER BY i.from_ns DESC, i.id DESC LIMIT ?) AS i`, append(append(first, args...), n)
 	}
 	query, all := branch("")
 	if len(q.States) > 0 {

@@ -53,6 +53,16 @@ func (w *watch) saw(source string, every time.Duration, now time.Time) {
 	w.sources[source] = heard{at: now, every: min(max(every, minEvery), maxEvery)}
 }
 
+// expect begins to wait for a new source, unless its first lease was faster
+// than the news of its first signal.
+func (w *watch) expect(source string, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.sources[source]; !known {
+		w.sources[source] = heard{at: now, every: defaultEvery}
+	}
+}
+
 // restart gives everybody the whole time again.
 func (w *watch) restart(now time.Time) {
 	w.mu.Lock()

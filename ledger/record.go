@@ -84,7 +84,7 @@ func (l *Ledger) count(in incoming, out outcome, now time.Time) {
 		l.metrics.open.Inc()
 	}
 	if out.newSource {
-		l.leases.saw(in.Source, defaultEvery, time.Now())
+		l.leases.expect(in.Source, time.Now())
 	}
 	l.metrics.recorded(in.Signal, now)
 }

@@ -241,3 +241,13 @@ func TestSilenceIsOurOwnAfterTrouble(t *testing.T) {
 		t.Errorf("%v is told twice", got)
 	}
 }
+
+func TestMetricsAreClean(t *testing.T) {
+	problems, err := testutil.GatherAndLint(outage(t).registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}

@@ -67,7 +67,7 @@ func (l *Ledger) Why(ctx context.Context, subject string, since time.Time) (reco
 // those of other kinds that carry the target as label.
 func (l *Ledger) about(ctx context.Context, subject, target string, since time.Time) (found []record.Entry, err error) {
 	branch := func(column string) string {
-		return `SELECT * FROM (SELECT ` + entryColumns + ` FROM ledger_journal WHERE ` + column + ` AND at_ns >= ? ORDER BY at_ns DESC, id DESC LIMIT ?)`
+		return `SELECT ` + entryColumns + ` FROM (SELECT ` + entryColumns + ` FROM ledger_journal WHERE ` + column + ` AND at_ns >= ? ORDER BY at_ns DESC, id DESC LIMIT ?)`
 	}
 	from := nanos(since, math.MinInt64)
 	query, args := branch(`subject = ?`), []any{subject, from, steps + 1}

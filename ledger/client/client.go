@@ -41,7 +41,7 @@ func (c *Client) now() time.Time {
 func (c *Client) clock(t time.Time) string {
 	zone := c.Zone
 	if zone == nil {
-		zone = time.Local
+		zone = time.Local //nolint:gosmopolitan // people read the time of their wall clock
 	}
 	return t.In(zone).Format(time.DateTime)
 }
@@ -70,7 +70,7 @@ func get[T any](ctx context.Context, c *Client, path string, params ...string) (
 	if err != nil {
 		return e, c.unreachable(ctx, err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // all of it was read, or it is of no use
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return e, c.unreachable(ctx, err)
@@ -104,9 +104,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	var inner *url.Error
-	if errors.As(err, &inner) {
-		err = inner.Err
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		err = inner.Err // without the address, which is told anyhow
 	}
 	return fmt.Errorf("cannot reach Collie at %s: %w; is it running? use --url if it is elsewhere", c.URL, err)
 }
