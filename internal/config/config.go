@@ -52,10 +52,10 @@ func Load(named string, env Env, kinds []probe.Kind) (*Config, Mistakes) {
 	}
 	var told Mistakes
 	if ok {
-		written := *n
+		written := n.explained()
 		var modulesKnown bool
 		told, modulesKnown = c.readModules(lines, n, kinds)
-		c.validate(lines, n, &written, kinds, modulesKnown)
+		c.validate(lines, n, written, kinds, modulesKnown)
 	}
 	if told = append(told, n.told...).sorted(n.file); len(told) > 0 {
 		return nil, told
@@ -125,7 +125,7 @@ func refuseLater(top *yaml.Node, bad strictyaml.Bad) {
 
 // validate asks the rooms, and leaves out what a mistake in the writing has
 // explained already. References to modules are looked at if all are known.
-func (c *Config) validate(lines strictyaml.Lines, n, written *notes, kinds []probe.Kind, modulesKnown bool) {
+func (c *Config) validate(lines strictyaml.Lines, n *notes, written explained, kinds []probe.Kind, modulesKnown bool) {
 	below := func(prefix string) func(path, format string, args ...any) {
 		return func(path, format string, args ...any) {
 			path = join(prefix, path)

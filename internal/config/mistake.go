@@ -90,17 +90,32 @@ func (n *notes) bad(line int, path, message string) {
 
 var meant = regexp.MustCompile(`did you mean "([^"]+)"\?$`)
 
-// covers reports whether a mistake in how the file is written explains one that
-// validation finds at path: the value there was not read, so it is not missing,
-// too short or unknown.
-func (n *notes) covers(path string) bool {
-	return slices.ContainsFunc(n.told, func(m Mistake) bool {
-		if strings.HasPrefix(m.Message, "unknown key ") {
-			word := meant.FindStringSubmatch(m.Message)
-			return word != nil && path == join(m.Path, word[1])
+// explained is the set of paths at which a mistake in the writing was told. The
+// value there was not read, so validation may find it missing, too short or
+// unknown: that would be told a second time.
+type explained map[string]bool
+
+func (n *notes) explained() explained {
+	paths := explained{}
+	for _, m := range n.told {
+		if !strings.HasPrefix(m.Message, "unknown key ") {
+			paths[m.Path] = true
+		} else if word := meant.FindStringSubmatch(m.Message); word != nil {
+			paths[join(m.Path, word[1])] = true
 		}
-		return m.Path == path || m.Path != "" && (strings.HasPrefix(path, m.Path+".") || strings.HasPrefix(path, m.Path+"["))
-	})
+	}
+	return paths
+}
+
+// covers reports whether the path, or what it is a part of, was explained.
+func (e explained) covers(path string) bool {
+	for path != "" {
+		if e[path] {
+			return true
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return false
 }
 
 func join(path, key string) string {

@@ -13,7 +13,7 @@ func (c *Config) readModules(lines strictyaml.Lines, n *notes, kinds []probe.Kin
 	c.Modules = module.Defaults(kinds)
 	path := c.Exporters.ModulesFile
 	if path == "" {
-		return nil, !n.covers("modules_file")
+		return nil, !n.explained().covers("modules_file")
 	}
 	text, err := read(path)
 	if err != nil {

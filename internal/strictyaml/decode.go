@@ -37,7 +37,7 @@ type libraryUnmarshaler interface {
 // is bounded by its own size.
 const (
 	maxDepth    = 100
-	maxExpanded = 1_000_000 // values that aliases may repeat
+	maxExpanded = 500_000 // values that aliases may repeat
 )
 
 // Decode puts node into what into points to, and tells bad of every mistake.
