@@ -169,8 +169,8 @@ func (d *decoder) module(node *yaml.Node) probe.Module {
 	var o outline
 	strictyaml.Decode(node, &o, func(line int, path, message string) { d.mistake(line, path, "%s", message) })
 	m := probe.Module{Name: d.name, Kind: o.Prober, Timeout: o.Timeout, Config: shown(node)}
-	if node.Kind != yaml.MappingNode {
-		return m
+	if node.Kind != yaml.MappingNode && node.ShortTag() != "!!null" {
+		return m // told of already
 	}
 	d.checkSections(&o)
 	kind := slices.IndexFunc(d.kinds, func(k probe.Kind) bool { return k.Name == o.Prober })

@@ -72,7 +72,7 @@ func (e *Exposition) Append(b []byte, format expfmt.Format) []byte {
 // Negotiate chooses the format for an answer from the Accept header: OpenMetrics
 // if the scraper prefers it, else the Prometheus text format.
 func Negotiate(h http.Header) expfmt.Format {
-	return expfmt.NegotiateAccept(h, expfmt.DefaultOpenMetricsAcceptedFormats()...)
+	return expfmt.NegotiateAccept(h, expfmt.NewFormat(expfmt.TypeTextPlain), expfmt.NewFormat(expfmt.TypeOpenMetrics))
 }
 
 // AppendText writes the families of one probe in the Prometheus text format.
@@ -170,6 +170,9 @@ func appendFloat(b []byte, v float64, open bool) []byte {
 		return append(b, "+Inf"...)
 	case math.IsInf(v, -1):
 		return append(b, "-Inf"...)
+	}
+	if v == 0 {
+		v = 0 // not -0, as the library
 	}
 	start := len(b)
 	b = strconv.AppendFloat(b, v, 'g', -1, 64)
