@@ -189,7 +189,7 @@ func readTarget(tx *store.Tx, name string) (r row, known bool, err error) {
 // renewTarget makes the signal the newest word on its target.
 func renewTarget(tx *store.Tx, in incoming) error {
 	failureNS, failure := int64(0), ""
-	if in.target.State == signal.Suspect || in.target.State == signal.Down {
+	if failed := in.target.State; (failed == signal.Suspect || failed == signal.Down) && !in.target.Snapshot {
 		failureNS, failure = in.Observed.UnixNano(), string(in.Body)
 	}
 	_, err := tx.Exec(`INSERT INTO ledger_targets (name, source, seq, reported_ns, reported, removed, failure_ns, failure)

@@ -242,6 +242,17 @@ func TestSilenceIsOurOwnAfterTrouble(t *testing.T) {
 	}
 }
 
+func TestLastFailureIsOfATransition(t *testing.T) {
+	r := newRig(t)
+	r.tell(signalOf("web", 1, minute(0), signal.Up))
+	r.tell(signalOf("web", 2, minute(1), signal.Down))
+	r.tell(signalOf("web", 3, minute(5), signal.Down, snapshot)) // as after a reload
+	got, err := r.Target(t.Context(), "web")
+	if err != nil || got.LastFailure == nil || !got.LastFailure.At.Equal(minute(1)) || !got.Since.Equal(minute(1)) {
+		t.Errorf("since %v, last failure %+v, %v", got.Since, got.LastFailure, err)
+	}
+}
+
 func TestMetricsAreClean(t *testing.T) {
 	problems, err := testutil.GatherAndLint(outage(t).registry)
 	if err != nil {
