@@ -1,12 +1,14 @@
 package exporters
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/signal"
 )
 
@@ -449,6 +451,23 @@ func TestReload(t *testing.T) {
 			t.Errorf("story %q, want %q", got, want)
 		}
 		checkOrder(t, w)
+	})
+}
+
+// A probe that panics is a failed one, and costs no other target anything.
+func TestPanicOfOneProbe(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.extra = []probe.Module{{Name: "broken", Kind: "tcp", Probe: func(context.Context, probe.Request) probe.Result {
+			panic("on what the other side sent")
+		}}}
+		w.up(configOf(targetOf("web"), targetOf("bad", func(c *TargetConfig) { c.Probe = "broken" })))
+		w.after(time.Minute)
+		if w.shown("web") != signal.Up || w.shown("bad") != signal.Down {
+			t.Errorf("web is %s, bad is %s", w.shown("web"), w.shown("bad"))
+		}
+		if s := w.disk.signals(t); s[len(s)-1].body.Reason != "protocol" {
+			t.Errorf("the reason is %q", s[len(s)-1].body.Reason)
+		}
 	})
 }
 

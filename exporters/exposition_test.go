@@ -64,20 +64,33 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
-// lint asks promtool, outside of any bubble: it is a real process.
-func lint(t *testing.T, exposition string) {
+// promtool runs it, outside of any bubble: it is a real process.
+func promtool(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
 	path, err := exec.LookPath("promtool")
 	if err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("promtool is not installed: apt install prometheus")
 		}
-		t.Skip("promtool is not installed, the exposition is not linted")
+		t.Skip("promtool is not installed")
 	}
-	c := exec.CommandContext(t.Context(), path, "check", "metrics")
-	c.Stdin = strings.NewReader(exposition)
-	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
+	c := exec.CommandContext(t.Context(), path, args...)
+	c.Stdin = strings.NewReader(input)
+	out, err := c.CombinedOutput()
+	return string(out), err
+}
+
+func lint(t *testing.T, exposition string) {
+	t.Helper()
+	if out, err := promtool(t, exposition, "check", "metrics"); err != nil || out != "" {
 		t.Errorf("promtool check metrics: %v\n%s", err, out)
+	}
+}
+
+// The scrape file that we ship is one that Prometheus takes.
+func TestShippedScrapeFile(t *testing.T) {
+	if out, err := promtool(t, "", "check", "config", "../docs/prometheus.yml"); err != nil {
+		t.Errorf("promtool check config: %v\n%s", err, out)
 	}
 }
 

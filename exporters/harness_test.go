@@ -167,6 +167,7 @@ type world struct {
 	takes   time.Duration           // of each probe
 	wall    time.Duration           // by which the wall clock was stepped
 	mono    time.Duration           // for which all stood still
+	extra   []probe.Module
 
 	*Exporter
 	registry *prometheus.Registry
@@ -226,7 +227,7 @@ func (w *world) heals(address string) { w.set(address, probe.Result{Success: tru
 // module is the probe "fake": it answers what the world says; by itself it
 // succeeds.
 func (w *world) modules() []probe.Module {
-	return []probe.Module{{Name: "fake", Kind: "tcp", Probe: func(ctx context.Context, req probe.Request) probe.Result {
+	return append(w.extra, probe.Module{Name: "fake", Kind: "tcp", Probe: func(ctx context.Context, req probe.Request) probe.Result {
 		w.mu.Lock()
 		r, known := w.results[req.Target]
 		takes := w.takes
@@ -243,7 +244,7 @@ func (w *world) modules() []probe.Module {
 		}
 		r.Metrics.Gauge("probe_fake_value", "A value.", 42, "part", "a")
 		return r
-	}}}
+	}})
 }
 
 // targetOf is a probed target whose address is its name.
