@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,5 +192,35 @@ func TestNewerTablesAreRefused(t *testing.T) {
 	defer s.Close()
 	if _, err := openRecord(t.Context(), s); err == nil {
 		t.Error("tables of a newer version were opened")
+	}
+}
+
+// A target's own options replace those of its module, for the schedule and for
+// /probe alike.
+func TestTargetWithItsOwnOptions(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	defer server.Close()
+	c, said := decode(t, `targets: [{name: pot, probe: http_2xx, target: "`+server.URL+`", with: {valid_status_codes: [418]}}]`)
+	if len(said) > 0 {
+		t.Fatal(said)
+	}
+	c.Targets[0].Every = 50 * time.Millisecond
+	n := newNode(t, t.TempDir(), c)
+	defer n.stop()
+	n.await("pot", signal.Up)
+	mux := http.NewServeMux()
+	n.Register(mux)
+	get := func(path string) string {
+		out := httptest.NewRecorder()
+		mux.ServeHTTP(out, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return out.Body.String()
+	}
+	if sd := get("/sd/targets"); !strings.Contains(sd, `"__param_module":"target/pot"`) {
+		t.Errorf("discovery: %s", sd)
+	}
+	for module, want := range map[string]string{"target/pot": "\nprobe_success 1\n", "http_2xx": "\nprobe_success 0\n"} {
+		if got := get("/probe?module=" + module + "&target=" + server.URL); !strings.Contains(got, want) {
+			t.Errorf("module %s lacks %q:\n%s", module, want, got)
+		}
 	}
 }
