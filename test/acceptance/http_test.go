@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/colliehq/collie/internal/testkit/launch"
 )
 
 // awaitLimit is when waiting counts as hanging.
@@ -69,19 +71,17 @@ func cmdAwait(_ *testscript.TestScript, s *stage, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	err = launch.Await(ctx, args[0], func(ctx context.Context) error {
 		status, body, err := request(ctx, http.MethodGet, args[0])
-		if err == nil && want.MatchString(body) {
-			return nil
+		if err == nil && !want.MatchString(body) {
+			return fmt.Errorf("no match for %s in answer %d: %s", args[1], status, body)
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%s never matched %s; last answer: %v, %d\n%s\n%s", args[0], args[1], err, status, body, s.logs())
-		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, s.logs())
 	}
+	return nil
 }
 
 // cmdMark remembers the time under a name.

@@ -2,8 +2,8 @@ package acceptance
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/colliehq/collie/internal/testkit/faketarget"
+	"github.com/colliehq/collie/internal/testkit/launch"
 )
 
 type stageKey struct{}
@@ -21,21 +24,15 @@ type stageKey struct{}
 // stage is what one story has standing: processes, servers, pingers and marks.
 type stage struct {
 	dir   string
-	procs map[string]*proc
-	webs  map[string]*http.Server
+	procs map[string]*launch.Process
+	webs  map[string]*faketarget.HTTP
 	marks map[string]time.Time
 	stops map[string]func() // of pingers
 }
 
-type proc struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-	log  string // where its output goes
-}
-
 func newStage(env *testscript.Env) *stage {
 	return &stage{
-		dir: env.WorkDir, procs: map[string]*proc{}, webs: map[string]*http.Server{},
+		dir: env.WorkDir, procs: map[string]*launch.Process{}, webs: map[string]*faketarget.HTTP{},
 		marks: map[string]time.Time{}, stops: map[string]func(){},
 	}
 }
@@ -46,13 +43,10 @@ func (s *stage) clear() {
 		stop()
 	}
 	for _, p := range s.procs {
-		// A process that has ended already has nothing to be told.
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-		_ = p.cmd.Process.Kill()
-		<-p.done
+		_ = p.Kill() // how it ended is nobody's concern any more
 	}
 	for _, w := range s.webs {
-		_ = w.Close()
+		_ = w.Stop()
 	}
 }
 
@@ -60,11 +54,8 @@ func (s *stage) clear() {
 func (s *stage) logs() string {
 	var b strings.Builder
 	for name, p := range s.procs {
-		raw, err := os.ReadFile(p.log)
-		if err != nil {
-			continue
-		}
-		fmt.Fprintf(&b, "--- %s\n%s\n", name, raw[max(0, len(raw)-4096):])
+		tail := p.Tail()
+		fmt.Fprintf(&b, "--- %s\n%s\n", name, tail[max(0, len(tail)-4096):])
 	}
 	return b.String()
 }
@@ -72,18 +63,11 @@ func (s *stage) logs() string {
 // cmdPort puts a free loopback port into each named variable.
 func cmdPort(ts *testscript.TestScript, _ *stage, args []string) error {
 	for _, name := range args {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := launch.FreePort()
 		if err != nil {
 			return err
 		}
-		_, port, err := net.SplitHostPort(l.Addr().String())
-		if err != nil {
-			return err
-		}
-		ts.Setenv(name, port)
-		if err := l.Close(); err != nil {
-			return err
-		}
+		ts.Setenv(name, strconv.Itoa(port))
 	}
 	return nil
 }
@@ -99,44 +83,23 @@ func cmdFill(ts *testscript.TestScript, _ *stage, args []string) error {
 	return nil
 }
 
-// cmdWeb starts or stops a real HTTP server.
+// cmdWeb starts, stops and starts again a real HTTP server.
 func cmdWeb(_ *testscript.TestScript, s *stage, args []string) error {
 	switch {
-	case len(args) >= 3 && args[0] == "start":
-		return s.startWeb(args[1], args[2], args[3:])
-	case len(args) == 2 && args[0] == "stop":
-		w, ok := s.webs[args[1]]
-		if !ok {
-			return fmt.Errorf("no web server %q", args[1])
+	case len(args) == 3 && args[0] == "start":
+		if w := s.webs[args[1]]; w != nil {
+			return w.Start()
 		}
-		delete(s.webs, args[1])
-		return w.Close()
-	}
-	return usageError("web start NAME PORT [STATUS [BODY]] | web stop NAME")
-}
-
-func (s *stage) startWeb(name, port string, rest []string) error {
-	status, body := http.StatusOK, "fine\n"
-	if len(rest) > 0 {
-		var err error
-		if status, err = strconv.Atoi(rest[0]); err != nil {
+		port, err := strconv.Atoi(args[2])
+		if err != nil {
 			return err
 		}
-	}
-	if len(rest) > 1 {
-		body = rest[1]
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
+		s.webs[args[1]], err = faketarget.StartHTTP(port, http.StatusOK, "fine\n")
 		return err
+	case len(args) == 2 && args[0] == "stop" && s.webs[args[1]] != nil:
+		return s.webs[args[1]].Stop()
 	}
-	w := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
-		_, _ = w.Write([]byte(body)) // the prober may have left
-	})}
-	s.webs[name] = w
-	go func() { _ = w.Serve(l) }() // ends with Close, in stop or clear
-	return nil
+	return usageError("web start NAME PORT | web stop NAME")
 }
 
 // cmdStart starts a process in the background; its output goes to NAME.log.
@@ -144,46 +107,34 @@ func cmdStart(ts *testscript.TestScript, s *stage, args []string) error {
 	if len(args) < 2 {
 		return usageError("start NAME PROGRAM [ARG...]")
 	}
-	if p, ok := s.procs[args[0]]; ok {
-		select {
-		case <-p.done:
-		default:
-			return fmt.Errorf("%s runs already", args[0])
-		}
-	}
 	log, err := os.OpenFile(filepath.Join(s.dir, args[0]+".log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	program := args[1]
-	if full, err := lookPath(ts.Getenv("PATH"), program); err == nil {
-		program = full
-	}
-	c := exec.Command(program, args[2:]...) //nolint:noctx // ended by clear, by its own pid
-	c.Dir, c.Stdout, c.Stderr = s.dir, log, log
-	c.Env = []string{"PATH=" + ts.Getenv("PATH"), "HOME=" + s.dir}
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.Start(); err != nil {
+	ts.Defer(func() { _ = log.Close() })
+	program, err := lookPath(ts.Getenv("PATH"), args[1])
+	if err != nil {
 		return err
 	}
-	p := &proc{cmd: c, done: make(chan struct{}), log: log.Name()}
-	s.procs[args[0]] = p
-	go func() {
-		defer close(p.done)
-		_ = c.Wait() // how it ended is seen in its ProcessState
-		_ = log.Close()
-	}()
-	return nil
+	s.procs[args[0]], err = launch.Start(launch.Options{Dir: s.dir, Env: []string{"HOME=" + s.dir}, Output: log}, program, args[2:]...)
+	return err
 }
 
+// lookPath looks where the story looks, not where the test runner does.
 func lookPath(path, program string) (string, error) {
 	for _, dir := range filepath.SplitList(path) {
-		full := filepath.Join(dir, program)
-		if info, err := os.Stat(full); err == nil && info.Mode()&0o111 != 0 {
+		if full, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
 			return full, nil
 		}
 	}
-	return "", os.ErrNotExist
+	return "", fmt.Errorf("%s is not in %s", program, path)
+}
+
+func (s *stage) process(name string) (*launch.Process, error) {
+	if p := s.procs[name]; p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("no process %q", name)
 }
 
 // cmdSig sends a signal to a process by its own pid.
@@ -194,37 +145,26 @@ func cmdSig(_ *testscript.TestScript, s *stage, args []string) error {
 	if len(args) != 2 || signals[args[0]] == 0 {
 		return usageError("sig TERM|KILL|STOP|CONT|HUP NAME")
 	}
-	p, ok := s.procs[args[1]]
-	if !ok {
-		return fmt.Errorf("no process %q", args[1])
+	p, err := s.process(args[1])
+	if err != nil {
+		return err
 	}
-	return p.cmd.Process.Signal(signals[args[0]])
+	return p.Signal(signals[args[0]])
 }
 
-// cmdGone waits for the end of a process; its exit code has to be CODE (0).
+// cmdGone waits for the end of a process; behind "!" it has to be a bad one.
 func cmdGone(_ *testscript.TestScript, s *stage, args []string) error {
-	if len(args) < 1 || len(args) > 2 {
-		return usageError("gone NAME [CODE|killed]")
+	if len(args) != 1 {
+		return usageError("gone NAME")
 	}
-	p, ok := s.procs[args[0]]
-	if !ok {
-		return fmt.Errorf("no process %q", args[0])
+	p, err := s.process(args[0])
+	if err != nil {
+		return err
 	}
-	select {
-	case <-p.done:
-	case <-time.After(time.Minute):
-		return fmt.Errorf("%s still runs", args[0])
-	}
-	want := "0"
-	if len(args) == 2 {
-		want = args[1]
-	}
-	got := strconv.Itoa(p.cmd.ProcessState.ExitCode())
-	if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
-		got = "killed"
-	}
-	if got != want {
-		return fmt.Errorf("%s ended with %s, want %s", args[0], got, want)
+	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
+	defer cancel()
+	if err := p.Wait(ctx); err != nil {
+		return errors.Join(err, errors.New(s.logs()))
 	}
 	return nil
 }
@@ -245,13 +185,8 @@ func cmdPinger(_ *testscript.TestScript, s *stage, args []string) error {
 		}()
 		s.stops[args[1]] = func() { cancel(); <-done }
 		return nil
-	case len(args) == 2 && args[0] == "stop":
-		stop, ok := s.stops[args[1]]
-		if !ok {
-			return fmt.Errorf("no pinger %q", args[1])
-		}
-		stop()
-		delete(s.stops, args[1])
+	case len(args) == 2 && args[0] == "stop" && s.stops[args[1]] != nil:
+		s.stops[args[1]]()
 		return nil
 	}
 	return usageError("pinger start NAME URL EVERY | pinger stop NAME")

@@ -1,88 +1,67 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/colliehq/collie/internal/testkit/launch"
 )
+
+// readyLimit is when starting counts as hanging.
+const readyLimit = time.Minute
 
 // collie is the process under test.
 type collie struct {
 	binary, dir, storage string
 	address, api         string
-	cmd                  *exec.Cmd
-	log                  bytes.Buffer // of the last start
+	*launch.Process
 }
 
 // newCollie prepares a process that listens on a free port, the same at each
 // start.
 func newCollie(binary, dir, storage, configuration string) (*collie, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := launch.FreePort()
 	if err != nil {
 		return nil, err
 	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		return nil, err
-	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
 	c := &collie{binary: binary, dir: dir, storage: storage, address: address, api: "http://" + address}
 	return c, os.WriteFile(filepath.Join(dir, "collie.yml"), []byte(configuration), 0o600)
 }
 
 // start starts it and waits until it is ready.
-func (c *collie) start(ctx context.Context) error {
-	c.log.Reset()
-	c.cmd = exec.Command(c.binary, "up", "--config.file="+filepath.Join(c.dir, "collie.yml"), //nolint:noctx // killed by its own pid
+func (c *collie) start(ctx context.Context) (err error) {
+	c.Process, err = launch.Start(launch.Options{}, c.binary, "up", "--config.file="+filepath.Join(c.dir, "collie.yml"),
 		"--storage.path="+c.storage, "--web.listen-address="+c.address)
-	c.cmd.Stdout, c.cmd.Stderr = io.Discard, &c.log
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := c.cmd.Start(); err != nil {
+	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(time.Minute)
-	for time.Now().Before(deadline) {
-		if body, err := get(ctx, c.api+"/-/ready"); err == nil && strings.Contains(string(body), "ready.") {
-			return nil
-		}
-		if err := pauseFor(ctx, 10*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return errors.New("not ready within a minute")
+	ctx, cancel := context.WithTimeout(ctx, readyLimit)
+	defer cancel()
+	return launch.AwaitHTTP(ctx, c.api+"/-/ready", "ready.", c.Process)
 }
 
-func (c *collie) kill() {
-	if c.cmd == nil {
-		return
+// kill ends it, if it was started, as a power cut would.
+func (c *collie) kill() error {
+	if c.Process == nil {
+		return nil
 	}
-	// It may have ended by itself; then there is nobody to kill.
-	_ = c.cmd.Process.Kill()
-	_ = c.cmd.Wait()
-	c.cmd = nil
+	return c.Kill()
 }
 
-func (c *collie) signal(s syscall.Signal) error { return c.cmd.Process.Signal(s) }
-
-// tail is the end of the log. The process is killed first: its log is still
-// being written otherwise.
-func (c *collie) tail() string {
-	c.kill()
-	var lines []string
-	for s := bufio.NewScanner(&c.log); s.Scan(); {
-		lines = append(lines, s.Text())
+// log is the end of what it wrote.
+func (c *collie) log() string {
+	if c.Process == nil {
+		return ""
 	}
-	return strings.Join(lines[max(0, len(lines)-30):], "\n")
+	tail := c.Tail()
+	return tail[max(0, len(tail)-4096):]
 }
 
 // client fails soon: a killed server never answers.

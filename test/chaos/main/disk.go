@@ -2,46 +2,34 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/colliehq/collie/signal"
 )
 
-// diskBytes is the size of the file system that is filled.
-const diskBytes = 192 << 20
-
-// mountSmall puts a small file system of its own on dir.
-func mountSmall(dir string) error {
-	if err := syscall.Mount("collie-chaos", dir, "tmpfs", 0, fmt.Sprintf("size=%d", diskBytes)); err != nil {
-		return fmt.Errorf("mount a small file system (root is needed, or leave it out with -disk=false): %w", err)
-	}
-	return nil
-}
+// diskMegabytes is the size of the file system that is filled.
+const diskMegabytes = 192
 
 // fullDisk fills the disk, lets the witness fail and recover meanwhile, frees
 // the disk, and holds the record against what the witness did.
 func (t *trial) fullDisk(ctx context.Context) error {
-	if !t.disk {
+	if t.disk == nil {
 		return nil
 	}
 	t.faults++
 	if err := t.settleWitness(ctx, signal.Up); err != nil {
 		return err
 	}
-	filler := filepath.Join(t.collie.storage, "filler")
-	if err := fill(filler); err != nil {
+	if err := t.disk.Fill(); err != nil {
 		return err
 	}
 	// Collie may give its ballast up for the record: that is filled as well.
 	if err := t.watch(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	if err := fill(filler + "2"); err != nil {
+	if err := t.disk.Fill(); err != nil {
 		return err
 	}
 	broke := time.Now()
@@ -54,31 +42,13 @@ func (t *trial) fullDisk(ctx context.Context) error {
 	if err := t.watch(ctx, 4*time.Second); err != nil {
 		return err
 	}
-	if err := errors.Join(os.Remove(filler), os.Remove(filler+"2")); err != nil {
+	if err := t.disk.Free(); err != nil {
 		return err
 	}
 	if err := t.watch(ctx, 10*time.Second); err != nil {
 		return err
 	}
 	return t.holdWitness(ctx, broke, mended)
-}
-
-// fill takes every byte that is left.
-func fill(name string) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	for _, size := range []int{1 << 20, 4 << 10, 1} {
-		for block := make([]byte, size); err == nil; {
-			_, err = f.Write(block)
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			return errors.Join(err, f.Close())
-		}
-		err = nil
-	}
-	return f.Close()
 }
 
 func (t *trial) settleWitness(ctx context.Context, want signal.State) error {

@@ -16,6 +16,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/colliehq/collie/internal/testkit/smallfs"
 )
 
 type options struct {
@@ -23,7 +25,7 @@ type options struct {
 	rounds  int
 	seed    uint64
 	stop    time.Duration
-	disk    bool
+	full    bool
 	targets int
 }
 
@@ -33,7 +35,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 100, "how often Collie is killed")
 	flag.Uint64Var(&o.seed, "seed", 1, "of all that is random here")
 	flag.DurationVar(&o.stop, "stop", time.Minute, "how long Collie is stopped by SIGSTOP")
-	flag.BoolVar(&o.disk, "disk", os.Getuid() == 0, "fill the disk as well: needs root, for a file system of its own")
+	flag.BoolVar(&o.full, "disk", os.Getuid() == 0, "fill the disk as well: needs root, for a file system of its own")
 	flag.IntVar(&o.targets, "targets", 12, "how many targets fail and recover")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -64,7 +66,7 @@ func run(ctx context.Context, o options) (err error) {
 	defer func() { err = errors.Join(err, t.close()) }()
 	for _, phase := range []func(context.Context) error{t.kills, t.pause, t.fullDisk, t.reckon} {
 		if err := phase(ctx); err != nil {
-			return fmt.Errorf("%w\n%s", err, t.collie.tail())
+			return fmt.Errorf("%w\n%s", err, t.collie.log())
 		}
 	}
 	fmt.Printf("lost %d duplicated %d faults %d\n", t.lost, t.duplicated, t.faults)
@@ -81,6 +83,7 @@ type trial struct {
 	collie *collie
 	herd   *herd
 	seen   *seen
+	disk   *smallfs.FS // nil if it is not to be filled
 
 	absences                        []absence
 	lost, duplicated, wrong, faults int
@@ -102,23 +105,23 @@ func newTrial(dir string, o options) (*trial, error) {
 	if err := os.Mkdir(storage, 0o700); err != nil {
 		return nil, err
 	}
-	if o.disk {
-		if err := mountSmall(storage); err != nil {
+	c, err := newCollie(o.collie, dir, storage, h.configuration())
+	if err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	t := &trial{options: o, random: random, collie: c, herd: h, seen: newSeen(c.api)}
+	if o.full {
+		if t.disk, err = smallfs.Mount(storage, diskMegabytes); err != nil {
 			return nil, errors.Join(err, h.close())
 		}
 	}
-	c, err := newCollie(o.collie, dir, storage, h.configuration())
-	if err != nil {
-		return nil, err
-	}
-	return &trial{options: o, random: random, collie: c, herd: h, seen: newSeen(c.api)}, nil
+	return t, nil
 }
 
 func (t *trial) close() error {
-	t.collie.kill()
-	err := t.herd.close()
-	if t.disk {
-		err = errors.Join(err, syscall.Unmount(t.collie.storage, 0))
+	err := errors.Join(t.collie.kill(), t.herd.close())
+	if t.disk != nil {
+		err = errors.Join(err, t.disk.Unmount())
 	}
 	return err
 }
@@ -144,7 +147,9 @@ func (t *trial) kills(ctx context.Context) error {
 		if err := t.watch(ctx, life); err != nil {
 			return err
 		}
-		t.collie.kill()
+		if err := t.collie.kill(); err != nil {
+			return err
+		}
 		killed := time.Now()
 		t.faults++
 		if t.random.IntN(3) == 0 {
@@ -170,14 +175,14 @@ func (t *trial) pause(ctx context.Context) error {
 	}
 	t.faults++
 	stopped := time.Now()
-	if err := t.collie.signal(syscall.SIGSTOP); err != nil {
+	if err := t.collie.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
 	if err := pauseFor(ctx, t.stop); err != nil {
 		return err
 	}
 	continued := time.Now()
-	if err := t.collie.signal(syscall.SIGCONT); err != nil {
+	if err := t.collie.Signal(syscall.SIGCONT); err != nil {
 		return err
 	}
 	t.absences = append(t.absences, absence{stopped.Add(time.Second), continued, "stop"})
