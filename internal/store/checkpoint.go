@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// checkpointPages is the length of the log, in pages of 4 KiB, from which
-	// it is written back. Longer means fewer syncs of the file and a slower
+	pageSize = 4096 // SQLite's default; a message of 4 KiB takes 1.1 pages
+	// checkpointPages is the length of the log, in pages, from which it is
+	// written back. Longer means fewer syncs of the file and a slower
 	// start after a crash.
 	checkpointPages = 2048
 	// checkpointEvery is how many commits pass between two looks at the log.
@@ -68,7 +69,7 @@ func (s *Store) checkpoint(w *conn) error {
 		return nil
 	}
 	_, pages, _, err := walCheckpoint(w.conn, "NOOP")
-	if err != nil || pages < checkpointPages {
+	if err != nil || pages < s.space.logPages() {
 		return err
 	}
 	l.running = true

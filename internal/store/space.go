@@ -40,7 +40,7 @@ func newSpace(o Options) *space {
 		free += info.Size()
 	}
 	sp.ballast = min(sp.ballast, free/8)
-	sp.reserve = sp.ballast / 4
+	sp.reserve = sp.ballast / 2
 	sp.look()
 	return sp
 }
@@ -58,7 +58,7 @@ func (sp *space) look() {
 		return
 	}
 	switch {
-	case free < sp.ballast/2:
+	case free < sp.reserve:
 		sp.full()
 	case free > 2*sp.ballast:
 		sp.low.Store(false)
@@ -82,6 +82,16 @@ func (sp *space) full() {
 // critical reports that what is left is for draining the queue.
 func (sp *space) critical() bool {
 	return sp.ballast > 0 && !sp.present.Load() && sp.low.Load() && sp.free.Load() < sp.reserve
+}
+
+// logPages is the length of the log from which it is written back. What is in
+// the log may make the file grow by as much: that has to fit into the reserve,
+// for a log that cannot be written back cannot start over.
+func (sp *space) logPages() int {
+	if sp.ballast == 0 {
+		return checkpointPages
+	}
+	return int(min(max(sp.reserve/2/pageSize, 64), checkpointPages))
 }
 
 // restock makes the ballast when there is room for it again.

@@ -164,15 +164,15 @@ func TestCancelledBeforeItBegan(t *testing.T) {
 	})
 	<-held
 	ctx, cancel := context.WithCancel(t.Context())
-	wg.Go(func() {
-		if err := s.Tx(ctx, insert(1)); !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v", err)
-		}
-	})
+	answer := make(chan error)
+	wg.Go(func() { answer <- s.Tx(ctx, insert(1)) })
 	for len(s.requests) == 0 {
 		time.Sleep(time.Millisecond)
 	}
 	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
 	close(hold)
 	wg.Wait()
 	if n := number(t, s, `SELECT count(*) FROM numbers`); n != 0 {

@@ -28,15 +28,12 @@ type Fault func(op, file string) error
 
 // SQLite knows its ways to files by name, for the whole process: so does this.
 var (
-	register  = sync.OnceValue(install)
-	original  sqlite3.Tsqlite3_vfs        // what SQLite would use
-	unixVFS   uintptr                     // where that is
-	plain     sqlite3.Tsqlite3_io_methods // of files that SQLite opened
-	wrapped   sqlite3.Tsqlite3_io_methods // of files that we opened
-	wrapOnce  sync.Once
-	methodsOf uintptr
-	files     sync.Map // uintptr of the file to *file
-	faults    sync.Map // directory to Fault
+	register = sync.OnceValue(install)
+	original sqlite3.Tsqlite3_vfs // what SQLite would use
+	unixVFS  uintptr              // where that is
+	kinds    sync.Map             // uintptr of SQLite's methods to *methods
+	files    sync.Map             // uintptr of the file to *file
+	faults   sync.Map             // directory to Fault
 )
 
 // Register makes Name known to SQLite.
@@ -98,34 +95,41 @@ func open(tls *libc.TLS, _, name, p uintptr, flags int32, outFlags uintptr) int3
 		return rc
 	}
 	u := (*sqlite3.TunixFile)(at(p))
-	if !wrap(u.FpMethod) {
-		return rc // a kind of file that we do not know works as ever
+	if u.FpMethod == 0 {
+		return rc
 	}
-	u.FpMethod = uintptr(unsafe.Pointer(&wrapped))
+	m := methodsOf(u.FpMethod)
+	u.FpMethod = uintptr(unsafe.Pointer(&m.ours))
 	path := libc.GoString(name)
-	files.Store(p, &file{fd: int(u.Fh), path: path, dir: filepath.Dir(path), log: flags&sqlite3.SQLITE_OPEN_WAL != 0})
+	files.Store(p, &file{plain: &m.plain, fd: int(u.Fh), path: path, dir: filepath.Dir(path), log: flags&sqlite3.SQLITE_OPEN_WAL != 0})
 	return rc
 }
 
-// wrap makes our methods from those of the first file, and reports whether
-// these are the same.
-func wrap(methods uintptr) bool {
-	wrapOnce.Do(func() {
-		methodsOf = methods
-		plain = *(*sqlite3.Tsqlite3_io_methods)(at(methods))
-		wrapped = plain
-		wrapped.FxClose = pointer(closeFunc(xClose))
-		wrapped.FxRead = pointer(readFunc(xRead))
-		wrapped.FxWrite = pointer(readFunc(xWrite))
-		wrapped.FxTruncate = pointer(truncFunc(xTruncate))
-		wrapped.FxSync = pointer(syncFunc(xSync))
-		wrapped.FxFileSize = pointer(sizeFunc(xFileSize))
-	})
-	return methods == methodsOf
+// methods are those of one kind of file; the log is another kind than the file
+// itself, which knows locks.
+type methods struct{ plain, ours sqlite3.Tsqlite3_io_methods }
+
+// methodsOf makes our methods from SQLite's. They are kept, for SQLite's
+// pointer to them is none that the garbage collector sees.
+func methodsOf(p uintptr) *methods {
+	if m, ok := kinds.Load(p); ok {
+		return m.(*methods)
+	}
+	m := &methods{plain: *(*sqlite3.Tsqlite3_io_methods)(at(p))}
+	m.ours = m.plain
+	m.ours.FxClose = pointer(closeFunc(xClose))
+	m.ours.FxRead = pointer(readFunc(xRead))
+	m.ours.FxWrite = pointer(readFunc(xWrite))
+	m.ours.FxTruncate = pointer(truncFunc(xTruncate))
+	m.ours.FxSync = pointer(syncFunc(xSync))
+	m.ours.FxFileSize = pointer(sizeFunc(xFileSize))
+	kept, _ := kinds.LoadOrStore(p, m)
+	return kept.(*methods)
 }
 
 // file is one open file. SQLite uses it from one thread at a time.
 type file struct {
+	plain     *sqlite3.Tsqlite3_io_methods
 	fd        int
 	path, dir string
 	log       bool
@@ -180,7 +184,7 @@ func xWrite(tls *libc.TLS, p, buf uintptr, n int32, off int64) int32 {
 		return failure(err, sqlite3.SQLITE_IOERR_WRITE)
 	}
 	if !f.log {
-		return function[readFunc](plain.FxWrite)(tls, p, buf, n, off)
+		return function[readFunc](f.plain.FxWrite)(tls, p, buf, n, off)
 	}
 	if len(f.buf) > 0 && (off != f.off+int64(len(f.buf)) || len(f.buf)+int(n) > maxBuffer) {
 		if rc := f.flush(); rc != sqlite3.SQLITE_OK {
@@ -203,7 +207,7 @@ func xSync(tls *libc.TLS, p uintptr, flags int32) int32 {
 		return failure(err, sqlite3.SQLITE_IOERR_FSYNC)
 	}
 	if (*sqlite3.TunixFile)(at(p)).FctrlFlags&sqlite3.UNIXFILE_DIRSYNC != 0 {
-		return function[syncFunc](plain.FxSync)(tls, p, flags) // a new name: the directory too
+		return function[syncFunc](f.plain.FxSync)(tls, p, flags) // a new name: the directory too
 	}
 	for {
 		switch err := syscall.Fdatasync(f.fd); err {
@@ -217,30 +221,34 @@ func xSync(tls *libc.TLS, p uintptr, flags int32) int32 {
 }
 
 func xRead(tls *libc.TLS, p, buf uintptr, n int32, off int64) int32 {
-	if rc := of(p).flush(); rc != sqlite3.SQLITE_OK {
+	f := of(p)
+	if rc := f.flush(); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	return function[readFunc](plain.FxRead)(tls, p, buf, n, off)
+	return function[readFunc](f.plain.FxRead)(tls, p, buf, n, off)
 }
 
 func xTruncate(tls *libc.TLS, p uintptr, size int64) int32 {
-	if rc := of(p).flush(); rc != sqlite3.SQLITE_OK {
+	f := of(p)
+	if rc := f.flush(); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	return function[truncFunc](plain.FxTruncate)(tls, p, size)
+	return function[truncFunc](f.plain.FxTruncate)(tls, p, size)
 }
 
 func xFileSize(tls *libc.TLS, p, size uintptr) int32 {
-	if rc := of(p).flush(); rc != sqlite3.SQLITE_OK {
+	f := of(p)
+	if rc := f.flush(); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
-	return function[sizeFunc](plain.FxFileSize)(tls, p, size)
+	return function[sizeFunc](f.plain.FxFileSize)(tls, p, size)
 }
 
 func xClose(tls *libc.TLS, p uintptr) int32 {
-	flushed := of(p).flush()
+	f := of(p)
+	flushed := f.flush()
 	files.Delete(p)
-	if rc := function[closeFunc](plain.FxClose)(tls, p); rc != sqlite3.SQLITE_OK {
+	if rc := function[closeFunc](f.plain.FxClose)(tls, p); rc != sqlite3.SQLITE_OK {
 		return rc
 	}
 	return flushed
