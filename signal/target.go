@@ -43,6 +43,7 @@ func (s State) Status() Status {
 		return Firing
 	case Up:
 		return Resolved
+	case Degraded, Suspect, Unknown, Maintenance:
 	}
 	return None
 }

@@ -44,7 +44,7 @@ func (s *Signals) Run(ctx context.Context) error {
 				return nil
 			}
 			// The reloader logs and counts its own failures.
-			_ = s.reload(ctx) //nolint:errcheck // handled once, by the Reloader
+			_ = s.reload(ctx)
 		}
 	}
 }

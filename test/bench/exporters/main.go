@@ -53,7 +53,7 @@ func (b *bench) run(ours, peer string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "modules.yml")
 	if err := os.WriteFile(file, []byte(modules), 0o600); err != nil {
 		return err
@@ -164,7 +164,7 @@ func probeOnce(client *http.Client, ask string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(resp.Body)
 	if err == nil && !strings.Contains(string(body), "\nprobe_success 1\n") {
 		err = fmt.Errorf("the probe failed: %s: %s", resp.Status, body)

@@ -138,7 +138,7 @@ func residentBytes(pid int) (total float64) {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, field := range bytes.Fields(raw) {
+		for field := range bytes.FieldsSeq(raw) {
 			var child int
 			if n, _ := fmt.Sscanf(string(field), "%d", &child); n == 1 {
 				total += residentBytes(child)

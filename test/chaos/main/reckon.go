@@ -123,7 +123,9 @@ func (t *trial) state(ctx context.Context, target string) (signal.State, error) 
 	if err != nil {
 		return "", err
 	}
-	var answer struct{ Data record.Target }
+	var answer struct {
+		Data record.Target `json:"data"`
+	}
 	err = json.Unmarshal(body, &answer)
 	return answer.Data.State, err
 }

@@ -4,9 +4,9 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
-	_ "net/http/pprof"
 	"os"
 	"time"
 
@@ -20,7 +20,7 @@ func main() {
 	listen := flag.String("web.listen-address", "127.0.0.1:9797", "address to listen on")
 	flag.Parse()
 	if err := serve(*file, *listen); err != nil {
-		slog.Error("cannot serve", "err", err)
+		fmt.Fprintln(os.Stderr, "probeserver:", err)
 		os.Exit(1)
 	}
 }
@@ -35,7 +35,7 @@ func serve(file, listen string) error {
 		modules = module.Merge(modules, own)
 	}
 	byName := module.Map(modules)
-	http.Handle("/probe", &probe.Handler{Modules: func() map[string]probe.Module { return byName }, Log: slog.Default()})
+	http.Handle("/probe", &probe.Handler{Modules: func() map[string]probe.Module { return byName }, Log: slog.New(slog.DiscardHandler)})
 	server := &http.Server{Addr: listen, ReadHeaderTimeout: 10 * time.Second}
 	return server.ListenAndServe()
 }
