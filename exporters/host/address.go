@@ -72,8 +72,7 @@ func (o ipOptions) choose(ctx context.Context, resolver probe.Resolver, name str
 // first is the first address of the family.
 func first(addrs []netip.Addr, network, name string, err error) (netip.Addr, error) {
 	if err != nil {
-		var dns *net.DNSError
-		if !errors.As(err, &dns) {
+		if _, ok := errors.AsType[*net.DNSError](err); !ok {
 			err = &net.DNSError{Err: err.Error(), Name: name, UnwrapErr: err}
 		}
 		return netip.Addr{}, err

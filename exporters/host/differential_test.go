@@ -59,40 +59,40 @@ var measured = regexp.MustCompile(`_duration_seconds|_lookup_time_seconds`)
 
 func differentialModules(ca string) string {
 	return strings.ReplaceAll(`modules:
-  http: {prober: http, timeout: 2s}
-  http4only: {prober: http, timeout: 2s, http: {preferred_ip_protocol: ip4, ip_protocol_fallback: false}}
-  http6only: {prober: http, timeout: 2s, http: {preferred_ip_protocol: ip6, ip_protocol_fallback: false}}
-  http404: {prober: http, timeout: 2s, http: {valid_status_codes: [404]}}
-  https: {prober: http, timeout: 2s, http: {tls_config: {ca_file: CA}}}
-  https1: {prober: http, timeout: 2s, http: {enable_http2: false, tls_config: {ca_file: CA}}}
-  insecure: {prober: http, timeout: 2s, http: {tls_config: {insecure_skip_verify: true}}}
-  nossl: {prober: http, timeout: 2s, http: {fail_if_ssl: true, tls_config: {ca_file: CA}}}
-  onlyssl: {prober: http, timeout: 2s, http: {fail_if_not_ssl: true}}
-  nofollow: {prober: http, timeout: 2s, http: {follow_redirects: false}}
-  nofollow302: {prober: http, timeout: 2s, http: {follow_redirects: false, valid_status_codes: [302]}}
-  body: {prober: http, timeout: 2s, http: {fail_if_body_not_matches_regexp: ["good dog"]}}
-  nobody: {prober: http, timeout: 2s, http: {fail_if_body_matches_regexp: ["good dog"]}}
-  header: {prober: http, timeout: 2s, http: {fail_if_header_not_matches: [{header: X-Dog, regexp: "^collie$"}]}}
-  noheader: {prober: http, timeout: 2s, http: {fail_if_header_matches: [{header: X-Dog, regexp: collie, allow_missing: true}]}}
-  limit: {prober: http, timeout: 2s, http: {body_size_limit: 4B}}
-  gzip: {prober: http, timeout: 2s, http: {compression: gzip}}
-  version: {prober: http, timeout: 2s, http: {valid_http_versions: ["HTTP/2.0"]}}
-  post: {prober: http, timeout: 2s, http: {method: POST, body: "woof", headers: {Content-Type: text/plain}}}
-  head: {prober: http, timeout: 2s, http: {method: HEAD}}
-  auth: {prober: http, timeout: 2s, http: {basic_auth: {username: collie, password: secret}}}
-  bearer: {prober: http, timeout: 2s, http: {authorization: {credentials: secret}}}
-  tcp: {prober: tcp, timeout: 2s}
-  tcptls: {prober: tcp, timeout: 2s, tcp: {tls: true, tls_config: {ca_file: CA}}}
-  banner: {prober: tcp, timeout: 2s, tcp: {query_response: [{expect: "^220 (.*)$", send: "HELO ${1}"}, {expect: "^250"}]}}
-  starttls: {prober: tcp, timeout: 2s, tcp: {tls_config: {ca_file: CA}, query_response: [{send: STARTTLS}, {expect: "^220"}, {starttls: true}, {expect: "^secure"}]}}
-  icmp: {prober: icmp, timeout: 2s}
-  icmp6: {prober: icmp, timeout: 2s, icmp: {preferred_ip_protocol: ip6, ip_protocol_fallback: false, payload_size: 1000}}
-  dns: {prober: dns, timeout: 2s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_not_matches_regexp: ["good.example.\t300\tIN\tA\t127.0.0.1"]}}}
-  dnstcp: {prober: dns, timeout: 2s, dns: {transport_protocol: tcp, query_name: good.example, query_type: SOA}}
-  dnsall: {prober: dns, timeout: 2s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_all_match_regexp: ["127.0.0.1"]}}}
-  dnsnone: {prober: dns, timeout: 2s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_none_matches_regexp: ["127.0.0.9"]}}}
-  nxdomain: {prober: dns, timeout: 2s, dns: {query_name: missing.example, query_type: A}}
-  nxdomainok: {prober: dns, timeout: 2s, dns: {query_name: missing.example, query_type: A, valid_rcodes: [NXDOMAIN]}}
+  http: {prober: http, timeout: 1s}
+  http4only: {prober: http, timeout: 1s, http: {preferred_ip_protocol: ip4, ip_protocol_fallback: false}}
+  http6only: {prober: http, timeout: 1s, http: {preferred_ip_protocol: ip6, ip_protocol_fallback: false}}
+  http404: {prober: http, timeout: 1s, http: {valid_status_codes: [404]}}
+  https: {prober: http, timeout: 1s, http: {tls_config: {ca_file: CA}}}
+  https1: {prober: http, timeout: 1s, http: {enable_http2: false, tls_config: {ca_file: CA}}}
+  insecure: {prober: http, timeout: 1s, http: {tls_config: {insecure_skip_verify: true}}}
+  nossl: {prober: http, timeout: 1s, http: {fail_if_ssl: true, tls_config: {ca_file: CA}}}
+  onlyssl: {prober: http, timeout: 1s, http: {fail_if_not_ssl: true}}
+  nofollow: {prober: http, timeout: 1s, http: {follow_redirects: false}}
+  nofollow302: {prober: http, timeout: 1s, http: {follow_redirects: false, valid_status_codes: [302]}}
+  body: {prober: http, timeout: 1s, http: {fail_if_body_not_matches_regexp: ["good dog"]}}
+  nobody: {prober: http, timeout: 1s, http: {fail_if_body_matches_regexp: ["good dog"]}}
+  header: {prober: http, timeout: 1s, http: {fail_if_header_not_matches: [{header: X-Dog, regexp: "^collie$"}]}}
+  noheader: {prober: http, timeout: 1s, http: {fail_if_header_matches: [{header: X-Dog, regexp: collie, allow_missing: true}]}}
+  limit: {prober: http, timeout: 1s, http: {body_size_limit: 4B}}
+  gzip: {prober: http, timeout: 1s, http: {compression: gzip}}
+  version: {prober: http, timeout: 1s, http: {valid_http_versions: ["HTTP/2.0"]}}
+  post: {prober: http, timeout: 1s, http: {method: POST, body: "woof", headers: {Content-Type: text/plain}}}
+  head: {prober: http, timeout: 1s, http: {method: HEAD}}
+  auth: {prober: http, timeout: 1s, http: {basic_auth: {username: collie, password: secret}}}
+  bearer: {prober: http, timeout: 1s, http: {authorization: {credentials: secret}}}
+  tcp: {prober: tcp, timeout: 1s}
+  tcptls: {prober: tcp, timeout: 1s, tcp: {tls: true, tls_config: {ca_file: CA}}}
+  banner: {prober: tcp, timeout: 1s, tcp: {query_response: [{expect: "^220 (.*)$", send: "HELO ${1}"}, {expect: "^250"}]}}
+  starttls: {prober: tcp, timeout: 1s, tcp: {tls_config: {ca_file: CA}, query_response: [{send: STARTTLS}, {expect: "^220"}, {starttls: true}, {expect: "^secure"}]}}
+  icmp: {prober: icmp, timeout: 1s}
+  icmp6: {prober: icmp, timeout: 1s, icmp: {preferred_ip_protocol: ip6, ip_protocol_fallback: false, payload_size: 1000}}
+  dns: {prober: dns, timeout: 1s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_not_matches_regexp: ["good.example.\t300\tIN\tA\t127.0.0.1"]}}}
+  dnstcp: {prober: dns, timeout: 1s, dns: {transport_protocol: tcp, query_name: good.example, query_type: SOA}}
+  dnsall: {prober: dns, timeout: 1s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_all_match_regexp: ["127.0.0.1"]}}}
+  dnsnone: {prober: dns, timeout: 1s, dns: {query_name: good.example, query_type: A, validate_answer_rrs: {fail_if_none_matches_regexp: ["127.0.0.9"]}}}
+  nxdomain: {prober: dns, timeout: 1s, dns: {query_name: missing.example, query_type: A}}
+  nxdomainok: {prober: dns, timeout: 1s, dns: {query_name: missing.example, query_type: A, valid_rcodes: [NXDOMAIN]}}
 `, "CA", ca)
 }
 
@@ -290,11 +290,12 @@ func dnsServer(t testing.TB) string {
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		a := new(dns.Msg)
 		a.SetReply(q)
-		if q.Question[0].Name != "good.example." {
+		switch {
+		case q.Question[0].Name != "good.example.":
 			a.SetRcode(q, dns.RcodeNameError)
-		} else if q.Question[0].Qtype == dns.TypeSOA {
+		case q.Question[0].Qtype == dns.TypeSOA:
 			a.Answer = append(a.Answer, record("good.example. 300 IN SOA ns.good.example. dog.good.example. 2026112201 1 1 1 1"))
-		} else {
+		default:
 			a.Answer = append(a.Answer, record("good.example. 300 IN A 127.0.0.1"))
 			a.Ns = append(a.Ns, record("good.example. 300 IN NS ns.good.example."))
 			a.Extra = append(a.Extra, record("ns.good.example. 300 IN A 127.0.0.2"))

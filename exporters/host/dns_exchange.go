@@ -137,7 +137,7 @@ func exchangeUDP(conn net.Conn, query *dns.Msg, packed, buffer []byte) (*dns.Msg
 }
 
 func exchangeTCP(conn net.Conn, query *dns.Msg, packed, buffer []byte) (*dns.Msg, error) {
-	framed := binary.BigEndian.AppendUint16(nil, uint16(len(packed))) //nolint:gosec // a question is short
+	framed := binary.BigEndian.AppendUint16(nil, uint16(len(packed)))
 	if _, err := conn.Write(append(framed, packed...)); err != nil {
 		return nil, err
 	}

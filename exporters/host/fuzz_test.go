@@ -88,7 +88,7 @@ func FuzzDNSAnswer(f *testing.F) {
 		*list = append(*list, p)
 	}
 	p := &dnsProbe{options: dnsOptions{ValidateAnswer: rules, ValidateAuthority: rules}, query: dns.Question{Qtype: dns.TypeSOA}}
-	f.Fuzz(func(t *testing.T, packed []byte) {
+	f.Fuzz(func(_ *testing.T, packed []byte) {
 		if len(packed) >= 2 {
 			q.Id = uint16(packed[0])<<8 | uint16(packed[1])
 		}

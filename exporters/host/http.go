@@ -89,7 +89,7 @@ func (p *httpProbe) probe(ctx context.Context, req probe.Request) probe.Result {
 	}
 	jar := &lazyJar{}
 	client := http.Client{Transport: x, CheckRedirect: x.redirect, Jar: jar}
-	resp, err := client.Do(r)
+	resp, err := client.Do(r) //nolint:bodyclose // judge closes it, and net/http where it gives an error
 	if resp == nil || err != nil && !errors.Is(err, errRedirect) {
 		return x.end(x.fault(err))
 	}
@@ -130,8 +130,7 @@ func (p *httpProbe) request(ctx context.Context, req probe.Request) (*http.Reque
 // bare takes what is wrong out of an error of package url, which quotes the
 // whole URL, with its password.
 func bare(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err.Error()
 	}
 	return err.Error()

@@ -12,9 +12,8 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/colliehq/collie/exporters/probe"
 )
@@ -197,7 +196,12 @@ func (x *exchange) serverName(r *http.Request) string {
 // http2 makes the request over HTTP/2 (RFC 9113).
 func (h *hop) http2(conn net.Conn, r *http.Request) (*http.Response, error) {
 	h.doing, h.reason = "HTTP/2 request", probe.Protocol
-	client, err := (&http2.Transport{DisableCompression: true, MaxHeaderListSize: maxHeader}).NewClientConn(conn)
+	t := &http.Transport{
+		DisableCompression: true, MaxResponseHeaderBytes: maxHeader, Protocols: &http.Protocols{},
+		DialTLSContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+	}
+	t.Protocols.SetHTTP2(true)
+	client, err := t.NewClientConn(r.Context(), "https", r.URL.Host)
 	if err != nil {
 		return nil, err
 	}
@@ -274,8 +278,7 @@ func (l *headLimit) Read(p []byte) (int, error) {
 
 // fault says why there was no answer.
 func (x *exchange) fault(err error) fault {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err // it quotes the URL again
 	}
 	doing, reason := "request", probe.Protocol
@@ -292,8 +295,8 @@ func (x *exchange) fault(err error) fault {
 
 func (x *exchange) close() {
 	for _, h := range x.hops {
-		for i := len(h.closers) - 1; i >= 0; i-- {
-			h.closers[i]()
+		for _, closer := range slices.Backward(h.closers) {
+			closer()
 		}
 	}
 }

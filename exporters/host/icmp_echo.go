@@ -31,11 +31,11 @@ func newEcho(to netip.Addr, payload int, anyID bool) *echo {
 		e.requestType, e.replyType = echoRequest6, echoReply6
 	}
 	e.message[0] = e.requestType
-	binary.BigEndian.PutUint16(e.message[4:], uint16(rand.Uint32())) //nolint:gosec // the low bits are meant; nothing secret
+	binary.BigEndian.PutUint16(e.message[4:], uint16(rand.Uint32()))
 	data := e.message[echoHeader:]
 	copy(data, "Collie is looking for you")
 	if len(data) >= 8 {
-		binary.BigEndian.PutUint64(data[len(data)-8:], rand.Uint64()) //nolint:gosec // not a secret
+		binary.BigEndian.PutUint64(data[len(data)-8:], rand.Uint64())
 	}
 	e.buffer = make([]byte, len(e.message)+maxIPv4Header)
 	return e
@@ -45,7 +45,7 @@ const maxIPv4Header = 60
 
 // request is the packet with the number.
 func (e *echo) request(number int) []byte {
-	binary.BigEndian.PutUint16(e.message[6:], uint16(number)) //nolint:gosec // at most maxPackets
+	binary.BigEndian.PutUint16(e.message[6:], uint16(number))
 	e.message[2], e.message[3] = 0, 0
 	if e.requestType == echoRequest4 { // for IPv6 the kernel does it, it knows the pseudo header
 		binary.BigEndian.PutUint16(e.message[2:], checksum(e.message))
@@ -66,7 +66,7 @@ func checksum(b []byte) uint16 {
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff
 	}
-	return ^uint16(sum) //nolint:gosec // folded to 16 bits
+	return ^uint16(sum)
 }
 
 // reply waits for the reply to one of the sent packets that has not come yet.

@@ -22,7 +22,6 @@ type fakePing struct {
 	noise   [][]byte
 	broken  error
 
-	start    time.Time
 	due      []arrival
 	deadline time.Time
 }

@@ -151,15 +151,14 @@ func Options() []Option {
 }
 
 func appendOptions(all []Option, kind, prefix string, t reflect.Type) []Option {
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		name, flags, _ := strings.Cut(field.Tag.Get("yaml"), ",")
 		if strings.Contains(flags, "inline") {
 			all = appendOptions(all, kind, prefix, field.Type)
 			continue
 		}
 		option := Option{Kind: kind, Name: prefix + name}
-		if u, ok := reflect.Zero(field.Type).Interface().(unsupported); ok {
+		if u, ok := reflect.TypeAssert[unsupported](reflect.Zero(field.Type)); ok {
 			option.Unsupported = u.why()
 		}
 		all = append(all, option)

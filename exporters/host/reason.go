@@ -15,12 +15,6 @@ import (
 	"github.com/colliehq/collie/exporters/probe"
 )
 
-// failed is the result of a probe that ended with err while doing what says.
-// Where err says nothing more precise, the reason is otherwise.
-func failed(m probe.Metrics, otherwise probe.Reason, what string, err error) probe.Result {
-	return probe.Fail(m, reasonOf(err, otherwise), fmt.Sprintf("%s: %s", what, plain(err)))
-}
-
 // reasonOf maps an error to the closed list.
 func reasonOf(err error, otherwise probe.Reason) probe.Reason {
 	var dns *net.DNSError
@@ -91,8 +85,7 @@ func plain(err error) string {
 	case errors.As(err, &op) && op.Err != nil:
 		return plain(op.Err)
 	}
-	var call *os.SyscallError
-	if errors.As(err, &call) {
+	if call, ok := errors.AsType[*os.SyscallError](err); ok {
 		return call.Err.Error()
 	}
 	return err.Error()

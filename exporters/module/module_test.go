@@ -41,8 +41,7 @@ func TestBadFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = module.Load(file, host.Kinds())
-			var mistakes *module.Error
-			if !errors.As(err, &mistakes) {
+			if _, ok := errors.AsType[*module.Error](err); !ok {
 				t.Fatalf("got %v, want mistakes", err)
 			}
 			got := strings.ReplaceAll(err.Error(), file, filepath.Base(file)) + "\n"

@@ -73,12 +73,14 @@ func TestRunKeepsTheTime(t *testing.T) {
 			<-ctx.Done()
 			return Fail(Metrics{}, Timeout, ctx.Err().Error())
 		}
-		for _, c := range []struct{ module, caller, want time.Duration }{{3, 5, 3}, {5, 3, 3}, {0, 4, 4}} {
-			ctx, cancel := context.WithTimeout(t.Context(), c.caller*time.Second)
-			got := Run(ctx, Module{Timeout: c.module * time.Second, Probe: wait}, Request{})
+		for _, c := range []struct{ module, caller, want time.Duration }{
+			{3 * time.Second, 5 * time.Second, 3 * time.Second}, {5 * time.Second, 3 * time.Second, 3 * time.Second}, {0, 4 * time.Second, 4 * time.Second},
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), c.caller)
+			got := Run(ctx, Module{Timeout: c.module, Probe: wait}, Request{})
 			cancel()
-			if got.Duration != c.want*time.Second {
-				t.Errorf("took %s, want %d s", got.Duration, c.want)
+			if got.Duration != c.want {
+				t.Errorf("took %s, want %s", got.Duration, c.want)
 			}
 		}
 	})
