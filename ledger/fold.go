@@ -64,7 +64,9 @@ func oneInterval(tx *store.Tx, query string, args ...any) (i interval, ok bool, 
 
 // put closes the open interval where the change begins and opens the next. The
 // same state goes on. What would begin before the open interval begins with
-// it, and what would have no length is not stored.
+// it, and what would have no length is not stored. But blindness begins after
+// the instant in which something was seen: a result that we were stopped right
+// behind was a result, and keeps the shortest length there is.
 func put(tx *store.Tx, c change) error {
 	open, ok, err := openInterval(tx, c.target)
 	if err != nil {
@@ -75,6 +77,8 @@ func put(tx *store.Tx, c change) error {
 		return insert(tx, c)
 	case open.state == c.state:
 		return nil
+	case c.at <= open.from && c.state == signal.Unknown:
+		c.at = open.from + 1
 	case c.at <= open.from:
 		c.at = open.from
 		return replace(tx, open, c)
@@ -120,12 +124,16 @@ func reopen(tx *store.Tx, i interval) error {
 
 // refold writes the intervals of the target from the time on anew, as the
 // journal tells them.
-func refold(tx *store.Tx, target string, from time.Time) error {
-	changes, err := foldable(tx, target, from.UnixNano())
+func refold(tx *store.Tx, target string, at time.Time) error {
+	from, err := foldStart(tx, target, at.UnixNano())
+	if err != nil {
+		return err
+	}
+	changes, err := foldable(tx, target, from)
 	if err != nil {
 		return fmt.Errorf("read journal of %s: %w", target, err)
 	}
-	if _, err := tx.Exec(`DELETE FROM ledger_intervals WHERE target = ? AND from_ns >= ?`, target, from.UnixNano()); err != nil {
+	if _, err := tx.Exec(`DELETE FROM ledger_intervals WHERE target = ? AND from_ns >= ?`, target, from); err != nil {
 		return fmt.Errorf("take intervals back: %w", err)
 	}
 	before, ok, err := oneInterval(tx, `SELECT id, from_ns, state, source FROM ledger_intervals WHERE target = ? ORDER BY from_ns DESC LIMIT 1`, target)
@@ -143,6 +151,17 @@ func refold(tx *store.Tx, target string, from time.Time) error {
 		}
 	}
 	return nil
+}
+
+// foldStart is the time itself, or before it where an interval begins right
+// then: the signal behind that one may be a nanosecond older.
+func foldStart(tx *store.Tx, target string, at int64) (int64, error) {
+	for ; ; at-- {
+		_, ok, err := oneInterval(tx, `SELECT id, from_ns, state, source FROM ledger_intervals WHERE target = ? AND from_ns = ?`, target, at)
+		if err != nil || !ok {
+			return at, err
+		}
+	}
 }
 
 // foldable reads the changes of the target from the time on, in the order in

@@ -100,22 +100,46 @@ func oracle(said []signal.Signal, target string) []report.Span {
 		}
 	}
 	var spans []report.Span
-	for i, s := range mine {
-		if i+1 < len(mine) && mine[i+1].Observed.Equal(s.Observed) {
-			continue // no length
+	for len(mine) > 0 {
+		instant := mine[0].Observed
+		var last signal.State
+		if len(spans) > 0 {
+			last = spans[len(spans)-1].State
+		}
+		for i, s := range inInstant(last, mine, instant) {
+			from := instant.Add(time.Duration(i))
+			if len(spans) > 0 {
+				spans[len(spans)-1].To = from
+			}
+			spans = append(spans, report.Span{From: from, State: s})
+		}
+		for len(mine) > 0 && mine[0].Observed.Equal(instant) {
+			mine = mine[1:]
+		}
+	}
+	return spans
+}
+
+// inInstant are the states that an instant leaves: the last one, and what was
+// seen before blindness, if that differs from what was before.
+func inInstant(before signal.State, said []signal.Signal, instant time.Time) []signal.State {
+	states := []signal.State{before}
+	for _, s := range said {
+		if !s.Observed.Equal(instant) {
+			break
 		}
 		body, err := s.Target()
 		if err != nil {
 			panic(err)
 		}
-		if n := len(spans); n > 0 && spans[n-1].State == body.State {
-			continue
-		} else if n > 0 {
-			spans[n-1].To = s.Observed
+		if n := len(states); n > 1 && body.State != signal.Unknown {
+			states = states[:n-1]
 		}
-		spans = append(spans, report.Span{From: s.Observed, State: body.State})
+		if states[len(states)-1] != body.State {
+			states = append(states, body.State)
+		}
 	}
-	return spans
+	return states[1:]
 }
 
 // disturbed is the order in which the queue may deliver: some late, some twice.

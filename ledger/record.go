@@ -146,7 +146,9 @@ func goOn(tx *store.Tx, in incoming, now time.Time) error {
 		if open.source == ourselves {
 			return refold(tx, in.target.Name, in.Observed)
 		}
-		c.at = max(now.UnixNano(), open.from)
+		if open.from-c.at > int64(time.Microsecond) { // else the same instant: put may have shifted the open one
+			c.at = max(now.UnixNano(), open.from)
+		}
 	}
 	return put(tx, c)
 }

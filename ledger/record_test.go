@@ -34,6 +34,8 @@ func TestIntervals(t *testing.T) {
 		"no length":        {[]s{{0, "up", nil}, {3, "suspect", nil}, {3, "down", nil}}, []string{"08:00:00 08:03:00 up", "08:03:00 - down"}},
 		"zero-length flip": {[]s{{0, "up", nil}, {3, "suspect", nil}, {3, "up", nil}}, []string{"08:00:00 - up"}},
 		"restart":          {[]s{{0, "down", nil}, {2, "unknown", nil}, {3, "unknown", snapshot}, {3.5, "down", nil}}, []string{"08:00:00 08:02:00 down", "08:02:00 08:03:30 unknown", "08:03:30 - down"}},
+		"seen, then blind": {[]s{{0, "down", nil}, {2, "up", nil}, {2, "unknown", nil}, {4, "up", nil}}, []string{"08:00:00 08:02:00 down", "08:02:00 08:02:00.000000001 up", "08:02:00.000000001 08:04:00 unknown", "08:04:00 - up"}},
+		"blind in passing": {[]s{{0, "up", nil}, {2, "down", nil}, {2, "unknown", nil}, {2, "up", nil}}, []string{"08:00:00 08:02:00 up", "08:02:00 08:02:00.000000001 down", "08:02:00.000000001 - up"}},
 		"removed":          {[]s{{0, "up", nil}, {2, "unknown", removed}}, []string{"08:00:00 08:02:00 up", "08:02:00 - unknown"}},
 	}
 	for name, tt := range tests {
@@ -156,7 +158,7 @@ func TestLapse(t *testing.T) {
 			r.tell(signalOf("web", 11, minute(12), signal.Down))
 			r.clock = minute(20)
 			r.silence()
-		}, []string{"08:00:00 08:12:00 up", "08:12:00 - unknown"}},
+		}, []string{"08:00:00 08:12:00 up", "08:12:00 08:12:00.000000001 down", "08:12:00.000000001 - unknown"}},
 		"said once": {func(r *rig) {
 			r.silence()
 			r.silence()
