@@ -2,7 +2,7 @@
 
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),$(if $(shell command -v $$(go env CC)),-race))
-ROOMS    := main exporters queue schedule
+ROOMS    := main exporters queue
 PACKAGES  = $(shell go list ./... | grep -v /test/acceptance)
 
 .DEFAULT_GOAL := help
@@ -20,7 +20,8 @@ accept: tools ## the acceptance stories, or one: make accept STORY=watch
 	test/run -count=1 -timeout 20m ./test/acceptance $(if $(STORY),-run '^TestStories$$/^$(STORY)$$')
 
 bench: ## figures, or one room's: make bench ROOM=queue
-	@for room in $(or $(ROOM),$(ROOMS)); do go run ./test/bench/$$room || exit 1; done
+	@for room in $(or $(ROOM),$(ROOMS)); do for d in test/bench/$$room test/bench/$$room-*; do \
+	  test ! -d $$d || go run ./$$d || exit 1; done; done
 
 chaos: ## fault tests at full scale, or one room's: make chaos ROOM=main
 	@for room in $(or $(ROOM),main queue); do go run ./test/chaos/$$room || exit 1; done

@@ -18,16 +18,16 @@ type Config struct {
 
 // TargetConfig is one thing to look at: either probed, or a heartbeat.
 type TargetConfig struct {
-	Name      string           `yaml:"name"`                 // label target, subject target/NAME
-	Probe     string           `yaml:"probe,omitempty"`      // a module
-	Target    string           `yaml:"target,omitempty"`     // the address, as the module understands it
-	Tier      string           `yaml:"tier,omitempty"`       // one of Tiers
-	Provides  []string         `yaml:"provides,omitempty"`   // what others need of it
-	Every     time.Duration    `yaml:"every,omitempty"`      // from one probe to the next
-	Timeout   time.Duration    `yaml:"timeout,omitempty"`    // of one probe; 0: see TimeLimit
-	DownAfter verdict.Window   `yaml:"down_after,omitempty"` // failed results until it is down
-	UpAfter   int              `yaml:"up_after,omitempty"`   // good results until it is up again
-	DependsOn []string         `yaml:"depends_on,omitempty"`
+	Name      string           `yaml:"name"`                                                      // label target, subject target/NAME
+	Probe     string           `yaml:"probe,omitempty" also:"module,check,type,prober"`           // a module
+	Target    string           `yaml:"target,omitempty" also:"url,address,host,endpoint"`         // the address, as the module understands it
+	Tier      string           `yaml:"tier,omitempty" also:"severity,priority,importance"`        // one of Tiers
+	Provides  []string         `yaml:"provides,omitempty"`                                        // what others need of it
+	Every     time.Duration    `yaml:"every,omitempty" also:"interval,period,frequency,schedule"` // from one probe to the next
+	Timeout   time.Duration    `yaml:"timeout,omitempty"`                                         // of one probe; 0: see TimeLimit
+	DownAfter verdict.Window   `yaml:"down_after,omitempty" also:"retries,failures,threshold"`    // failed results until it is down
+	UpAfter   int              `yaml:"up_after,omitempty"`                                        // good results until it is up again
+	DependsOn []string         `yaml:"depends_on,omitempty" also:"dependencies,needs,requires,depends"`
 	With      yaml.Node        `yaml:"with,omitempty"` // options of the probe, instead of the module's
 	Heartbeat *HeartbeatConfig `yaml:"heartbeat,omitempty"`
 }
