@@ -83,7 +83,7 @@ func openDatagram(o *icmpOptions, to netip.Addr) (pingSocket, error) {
 
 func (d *datagramPing) prepare(o *icmpOptions) error {
 	if o.DontFragment {
-		return errors.New("dont_fragment needs a raw socket")
+		return errors.New("dont_fragment needs a raw socket: give Collie the capability CAP_NET_RAW")
 	}
 	if d.v6 {
 		p := d.IPv6PacketConn()
