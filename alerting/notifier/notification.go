@@ -1,0 +1,84 @@
+// Package notifier turns what Alertmanager tells a receiver into signals, and
+// writes them to the queue. Notifications of the embedded Alertmanager and
+// webhooks of outside ones take the same form here.
+package notifier
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Notification is what one receiver is told about one group: the webhook format
+// of Alertmanager, version 4. Unknown fields are ignored, since each version of
+// Alertmanager adds some.
+type Notification struct {
+	Version     string            `json:"version"`
+	GroupKey    string            `json:"groupKey"`
+	Receiver    string            `json:"receiver"`
+	GroupLabels map[string]string `json:"groupLabels"`
+	ExternalURL string            `json:"externalURL"`
+	Reason      string            `json:"notification_reason"` // absent before Alertmanager 0.30
+	Alerts      []Alert           `json:"alerts"`
+}
+
+// Alert of a notification.
+type Alert struct {
+	Status       string            `json:"status"` // firing or resolved
+	Labels       map[string]string `json:"labels"`
+	Annotations  map[string]string `json:"annotations"`
+	StartsAt     time.Time         `json:"startsAt"`
+	EndsAt       time.Time         `json:"endsAt"`
+	GeneratorURL string            `json:"generatorURL"`
+	Fingerprint  string            `json:"fingerprint"` // absent before Alertmanager 0.20
+
+	// Repeat says that the receiver was told the same before.
+	Repeat bool `json:"-"`
+	// Nonce tells this telling from an earlier one that said the same.
+	Nonce int64 `json:"-"`
+}
+
+// MaxAlerts is how many alerts one webhook may carry.
+const MaxAlerts = 10_000
+
+// Decode reads a webhook of an Alertmanager. What it accepts can be told: it
+// says which field is wrong otherwise.
+func Decode(body []byte) (Notification, error) {
+	var n Notification
+	if err := json.Unmarshal(body, &n); err != nil {
+		return Notification{}, fmt.Errorf("webhook of an Alertmanager: %w", err)
+	}
+	switch {
+	case n.Version != "4":
+		return Notification{}, fmt.Errorf("webhook of an Alertmanager: version %q is not 4; is the sender an Alertmanager since 0.5?", n.Version)
+	case n.Receiver == "":
+		return Notification{}, fmt.Errorf("webhook of an Alertmanager: receiver is empty")
+	case len(n.Alerts) > MaxAlerts:
+		return Notification{}, fmt.Errorf("webhook of an Alertmanager: %d alerts, more than %d; set max_alerts", len(n.Alerts), MaxAlerts)
+	}
+	for i := range n.Alerts {
+		if err := n.Alerts[i].check(); err != nil {
+			return Notification{}, fmt.Errorf("webhook of an Alertmanager: alert %d: %w", i, err)
+		}
+	}
+	return n, nil
+}
+
+func (a *Alert) check() error {
+	if a.Status != string(model.AlertFiring) && a.Status != string(model.AlertResolved) {
+		return fmt.Errorf("status %q is neither firing nor resolved", a.Status)
+	}
+	if len(a.Labels) == 0 {
+		return fmt.Errorf("it has no labels")
+	}
+	if a.Fingerprint == "" {
+		labels := model.LabelSet{}
+		for name, value := range a.Labels {
+			labels[model.LabelName(name)] = model.LabelValue(value)
+		}
+		a.Fingerprint = labels.Fingerprint().String()
+	}
+	return nil
+}

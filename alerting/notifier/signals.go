@@ -1,0 +1,124 @@
+package notifier
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/signal"
+)
+
+// message makes the signal of one alert. Whatever an alert carries is cut to
+// what a signal may be, rather than not told.
+func (n Notification) message(a Alert, source string, seq uint64, now time.Time) (queue.Message, error) {
+	body, err := json.Marshal(signal.Alert{
+		Receiver: n.Receiver, GroupKey: n.GroupKey, GroupLabels: n.GroupLabels, Fingerprint: a.Fingerprint,
+		GeneratorURL: a.GeneratorURL, ExternalURL: n.ExternalURL, Why: n.Reason, Repeat: a.Repeat,
+	})
+	if err != nil {
+		return queue.Message{}, fmt.Errorf("write alert: %w", err)
+	}
+	s, err := signal.New(signal.Signal{
+		ID: n.id(a, source), Kind: signal.KindAlert, Source: source, Seq: seq,
+		Subject: signal.AlertSubject(subjectName(a.Labels[model.AlertNameLabel]), subjectName(a.Fingerprint)), Status: signal.Status(a.Status),
+		Observed: now, Started: year(a.StartsAt), Ended: ended(a),
+		Labels: cutLabels(a.Labels), Annotations: cutPairs(a.Annotations, signal.MaxAnnotation), Body: body,
+	})
+	if err != nil {
+		return queue.Message{}, err
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return queue.Message{}, fmt.Errorf("write signal: %w", err)
+	}
+	return queue.Message{Topic: signal.TopicSignals, Key: s.ID, Body: text}, nil
+}
+
+// id is the same for the same telling, however often it is tried, and another
+// one when the same is said again.
+func (n Notification) id(a Alert, source string) string {
+	h := sha256.New()
+	for _, part := range []string{n.Receiver, n.GroupKey, a.Fingerprint, a.Status} {
+		fmt.Fprintf(h, "%d:%s", len(part), part)
+	}
+	fmt.Fprintf(h, "%d:%d", a.StartsAt.UnixNano(), a.Nonce)
+	return cut(source, 128) + "/" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// year keeps times that can be written; others are as good as unknown.
+func year(t time.Time) time.Time {
+	if y := t.UTC().Year(); y < 1 || y > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
+func ended(a Alert) time.Time {
+	end := year(a.EndsAt)
+	if a.Status != string(signal.Resolved) || end.Before(a.StartsAt) {
+		return time.Time{}
+	}
+	return end
+}
+
+// subjectName makes a name fit into a subject.
+func subjectName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(name, "\uFFFD"))
+	if name == "" {
+		name = "unnamed"
+	}
+	return cut(name, 200)
+}
+
+// important labels are kept when there are too many.
+var important = []string{model.AlertNameLabel, "severity", "target", "instance", "job", "tier", "team"}
+
+func cutLabels(labels map[string]string) map[string]string {
+	if len(labels) <= signal.MaxLabels {
+		return cutPairs(labels, signal.MaxLabelValue)
+	}
+	kept := map[string]string{}
+	for _, name := range append(slices.Clone(important), slices.Sorted(maps.Keys(labels))...) {
+		if v, ok := labels[name]; ok && len(kept) < signal.MaxLabels {
+			kept[name] = v
+		}
+	}
+	return cutPairs(kept, signal.MaxLabelValue)
+}
+
+func cutPairs(pairs map[string]string, limit int) map[string]string {
+	kept := make(map[string]string, len(pairs))
+	for _, name := range slices.Sorted(maps.Keys(pairs)) {
+		if len(kept) == signal.MaxLabels || name == "" {
+			continue
+		}
+		key := cut(subjectName(name), signal.MaxLabelName)
+		kept[key] = cut(strings.ToValidUTF8(pairs[name], "\uFFFD"), limit)
+	}
+	return kept
+}
+
+// cut shortens text to at most limit bytes, at a rune.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
