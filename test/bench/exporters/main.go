@@ -35,10 +35,10 @@ func main() {
 	rounds := flag.Int("rounds", 5, "measurements of each program; their median counts")
 	workers := flag.Int("concurrency", 8, "probes at once")
 	peer := flag.String("peer", "prometheus-blackbox-exporter", "the program to compare with")
-	ours := flag.String("ours", "", "our program, as built; empty builds the one beside this")
+	collie := flag.String("collie", "", "the collie binary to measure; empty builds and measures the small server beside this")
 	flag.Parse()
 	b := bench{probes: *probes, rounds: *rounds, workers: *workers}
-	if err := b.run(*ours, *peer); err != nil {
+	if err := b.run(*collie, *peer); err != nil {
 		fmt.Fprintln(os.Stderr, "bench exporters:", err)
 		os.Exit(1)
 	}
@@ -48,7 +48,7 @@ type bench struct {
 	probes, rounds, workers int
 }
 
-func (b *bench) run(ours, peer string) error {
+func (b *bench) run(collie, peer string) error {
 	dir, err := os.MkdirTemp("", "collie-bench")
 	if err != nil {
 		return err
@@ -58,24 +58,21 @@ func (b *bench) run(ours, peer string) error {
 	if err := os.WriteFile(file, []byte(modules), 0o600); err != nil {
 		return err
 	}
-	if ours == "" {
-		ours = filepath.Join(dir, "probeserver")
-		build := exec.Command("go", "build", "-o", ours, "github.com/colliehq/collie/test/bench/exporters/probeserver")
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build our program: %w: %s", err, out)
-		}
+	ours, err := ourCommand(dir, file, collie)
+	if err != nil {
+		return err
 	}
 	targets, err := serveTargets()
 	if err != nil {
 		return err
 	}
 	defer targets.close()
-	us, err := start(ours, file)
+	us, err := start(ours...)
 	if err != nil {
 		return err
 	}
 	defer us.stop()
-	them, err := start(peer, file)
+	them, err := start(peer, "--config.file="+file)
 	if err != nil {
 		return fmt.Errorf("%w (on Debian: apt-get install prometheus-blackbox-exporter)", err)
 	}
@@ -178,12 +175,27 @@ type server struct {
 	cmd *exec.Cmd
 }
 
-func start(program, file string) (*server, error) {
+// ourCommand is the command that serves /probe with the module file.
+func ourCommand(dir, file, collie string) ([]string, error) {
+	if collie != "" {
+		config := filepath.Join(dir, "collie.yml")
+		text := "modules_file: " + file + "\nprobe: {ad_hoc: true}\n"
+		return []string{collie, "up", "--config.file=" + config, "--storage.path=" + filepath.Join(dir, "data")}, os.WriteFile(config, []byte(text), 0o600)
+	}
+	small := filepath.Join(dir, "probeserver")
+	build := exec.Command("go", "build", "-o", small, "github.com/colliehq/collie/test/bench/exporters/probeserver")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build our program: %w: %s", err, out)
+	}
+	return []string{small, "--config.file=" + file}, nil
+}
+
+func start(command ...string) (*server, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{url: "http://" + address, cmd: exec.Command(program, "--config.file="+file, "--web.listen-address="+address)}
+	s := &server{url: "http://" + address, cmd: exec.Command(command[0], append(command[1:], "--web.listen-address="+address)...)}
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -194,7 +206,7 @@ func start(program, file string) (*server, error) {
 		}
 	}
 	s.stop()
-	return nil, fmt.Errorf("%s does not listen after 20 s", program)
+	return nil, fmt.Errorf("%s does not listen after 20 s", command[0])
 }
 
 func (s *server) stop() {
