@@ -28,12 +28,13 @@ type stage struct {
 	webs  map[string]*faketarget.HTTP
 	marks map[string]time.Time
 	stops map[string]func() // of pingers
+	irc   map[string]*ircClient
 }
 
 func newStage(env *testscript.Env) *stage {
 	return &stage{
 		dir: env.WorkDir, procs: map[string]*launch.Process{}, webs: map[string]*faketarget.HTTP{},
-		marks: map[string]time.Time{}, stops: map[string]func(){},
+		marks: map[string]time.Time{}, stops: map[string]func(){}, irc: map[string]*ircClient{},
 	}
 }
 
@@ -41,6 +42,9 @@ func newStage(env *testscript.Env) *stage {
 func (s *stage) clear() {
 	for _, stop := range s.stops {
 		stop()
+	}
+	for _, c := range s.irc {
+		_ = c.close()
 	}
 	for _, p := range s.procs {
 		_ = p.Kill() // how it ended is nobody's concern any more
