@@ -186,7 +186,9 @@ func TestSameQueryInsideItsRows(t *testing.T) {
 		must(t, s.Tx(t.Context(), insert(i)))
 	}
 	pairs := 0
-	must(t, s.Tx(t.Context(), func(tx *Tx) error { return eachNumber(tx, func() error { return eachNumber(tx, func() error { pairs++; return nil }) }) }))
+	must(t, s.Tx(t.Context(), func(tx *Tx) error {
+		return eachNumber(tx, func() error { return eachNumber(tx, func() error { pairs++; return nil }) })
+	}))
 	if pairs != 9 {
 		t.Errorf("%d pairs of 9", pairs)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,9 @@ func (s *Store) write(w *conn) {
 		case failed := <-w.log.done:
 			err = s.checkpointed(w, failed)
 		case r := <-s.requests:
+			if len(batch) > 1 {
+				runtime.Gosched() // let those who were just answered come again: they share the next sync
+			}
 			batch = s.gather(append(batch[:0], r))
 			if err = s.serve(w, batch); err == nil {
 				err = s.checkpoint(w)

@@ -73,12 +73,14 @@ func (c *consumer) offer(ctx context.Context, d queue.Delivery) {
 	t := time.NewTicker(max(c.opts.Lease/2, 1))
 	defer t.Stop()
 	for {
+		if ctx.Err() != nil { // even if somebody still receives
+			c.giveBack(d)
+			return
+		}
 		select {
 		case c.out <- d:
 			return
 		case <-ctx.Done():
-			c.giveBack(d)
-			return
 		case <-c.q.stop:
 			return
 		case <-t.C: // the user is slow to receive: that is no lost lease

@@ -14,3 +14,13 @@ func TestConformance(t *testing.T) {
 		return q
 	})
 }
+
+func TestModel(t *testing.T) {
+	for seed := range uint64(10) {
+		conformance.RunModel(t, seed, 200, func(t *testing.T) queue.Queue {
+			q := New()
+			t.Cleanup(func() { q.Close() })
+			return q
+		})
+	}
+}

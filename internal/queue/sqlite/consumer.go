@@ -136,17 +136,18 @@ func (c *consumer) deliver(ctx context.Context, taken []rows.Taken) {
 	t := time.NewTicker(c.opts.Lease / 2)
 	defer t.Stop()
 	for i := 0; i < len(taken); {
+		if ctx.Err() != nil { // even if somebody still receives
+			c.release(taken[i:])
+			return
+		}
 		d := c.delivery(taken[i])
 		lease := rows.Lease{ID: taken[i].ID, Token: taken[i].Token}
 		c.hold(lease, begin.Add(c.opts.Lease))
 		select {
 		case c.out <- d:
 			i++
-			continue
 		case <-ctx.Done():
 			c.drop(lease)
-			c.release(taken[i:])
-			return
 		case <-t.C: // the user is slow to receive: that is no lost lease
 			begin = time.Now()
 			c.renew(taken[i:])

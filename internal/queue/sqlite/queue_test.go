@@ -33,3 +33,9 @@ func openQueue(t *testing.T, dir string) *Queue {
 func TestConformance(t *testing.T) {
 	conformance.Run(t, func(t *testing.T) queue.Queue { return openQueue(t, t.TempDir()) })
 }
+
+func TestModel(t *testing.T) {
+	for seed := range uint64(4) {
+		conformance.RunModel(t, seed, 200, func(t *testing.T) queue.Queue { return openQueue(t, t.TempDir()) })
+	}
+}

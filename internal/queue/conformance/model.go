@@ -1,0 +1,283 @@
+package conformance
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/retry"
+)
+
+// RunModel does random operations on an empty queue and on a model of it, and
+// compares them after each. The same seed does the same.
+func RunModel(t *testing.T, seed uint64, steps int, open func(t *testing.T) queue.Queue) {
+	t.Helper()
+	m := &model{t: t, q: open(t), r: rand.New(rand.NewPCG(seed, seed)), subs: []*modelSub{
+		{spec: queue.Subscription{Topic: "a", Name: "a1", Limit: 12}},
+		{spec: queue.Subscription{Topic: "a", Name: "a2", Limit: 6, OnFull: queue.Spill}},
+		{spec: queue.Subscription{Topic: "b", Name: "b1", Limit: 1000}},
+	}}
+	for _, s := range m.subs {
+		declare(t, m.q, s.spec)
+	}
+	for step := range steps {
+		m.step()
+		m.compare()
+		if t.Failed() {
+			t.Fatalf("seed %d, step %d", seed, step)
+		}
+	}
+}
+
+// model is what the contract says of one consumer that takes one message at a
+// time. Delays are none or long, so that time decides nothing.
+type model struct {
+	t    *testing.T
+	q    queue.Queue
+	r    *rand.Rand
+	subs []*modelSub
+	last int
+	due  int // the latest due time, in steps of a second from an hour on
+}
+
+// later is a delay that no test waits for, longer than every one before.
+func (m *model) later() time.Duration {
+	m.due++
+	return time.Hour + time.Duration(m.due)*time.Second
+}
+
+type modelSub struct {
+	spec  queue.Subscription
+	items []*modelItem // in order of publication
+}
+
+type modelItem struct {
+	Key     string
+	State   queue.State
+	Attempt int
+	Cause   string
+	due     int // of a delayed one: which of the delays it is
+}
+
+func (s *modelSub) in(states ...queue.State) (items []*modelItem) {
+	for _, it := range s.items {
+		if slices.Contains(states, it.State) {
+			items = append(items, it)
+		}
+	}
+	return items
+}
+
+func (s *modelSub) remove(it *modelItem) {
+	s.items = slices.DeleteFunc(s.items, func(o *modelItem) bool { return o == it })
+}
+
+func (m *model) step() {
+	s := m.subs[m.r.IntN(len(m.subs))]
+	switch n := m.r.IntN(10); {
+	case n < 4:
+		m.publish(s.spec.Topic, 1+m.r.IntN(3))
+	case n < 9:
+		m.take(s)
+	default:
+		m.redrive(s)
+	}
+}
+
+func (m *model) publish(topic string, n int) {
+	var msgs []queue.Message
+	for range n {
+		m.last++
+		key := m.last
+		if m.r.IntN(5) == 0 {
+			key = 1 + m.r.IntN(m.last) // an old one again
+		}
+		msg := queue.Message{Topic: topic, Key: fmt.Sprint(key)}
+		if m.r.IntN(6) == 0 {
+			msg.NotBefore = time.Now().Add(m.later())
+		}
+		msgs = append(msgs, msg)
+	}
+	before := m.snapshot()
+	for _, msg := range msgs {
+		if !m.publishOne(msg) {
+			m.restore(before)
+			wantErr(m.t, m.q.Publish(m.t.Context(), msgs...), queue.ErrFull)
+			return
+		}
+	}
+	must(m.t, m.q.Publish(m.t.Context(), msgs...))
+}
+
+func (m *model) dueOf(msg queue.Message) int {
+	return int((time.Until(msg.NotBefore) - time.Hour).Round(time.Second) / time.Second)
+}
+
+// publishOne reports whether there was room.
+func (m *model) publishOne(msg queue.Message) bool {
+	var readers []*modelSub
+	for _, s := range m.subs {
+		if s.spec.Topic == msg.Topic {
+			readers = append(readers, s)
+		}
+		if s.spec.Topic == msg.Topic && slices.ContainsFunc(s.items, func(it *modelItem) bool { return it.Key == msg.Key }) {
+			return true // stored already
+		}
+	}
+	for _, s := range readers {
+		if !s.admit() {
+			return false
+		}
+		it := &modelItem{Key: msg.Key, State: queue.Ready}
+		if !msg.NotBefore.IsZero() {
+			it.State, it.due = queue.Delayed, m.dueOf(msg)
+		}
+		s.items = append(s.items, it)
+	}
+	return true
+}
+
+func (s *modelSub) admit() bool {
+	if len(s.in(queue.Ready, queue.Delayed, queue.Leased)) < s.spec.Limit {
+		return true
+	}
+	if s.spec.OnFull == queue.Refuse {
+		return false
+	}
+	oldest := s.in(queue.Ready)
+	if len(oldest) == 0 {
+		oldest = s.in(queue.Delayed)
+		slices.SortFunc(oldest, func(a, b *modelItem) int { return a.due - b.due })
+	}
+	oldest[0].State = queue.Spilled
+	if spilled := s.in(queue.Spilled); len(spilled) > s.spec.Limit {
+		s.remove(spilled[0])
+	}
+	return true
+}
+
+func (m *model) snapshot() [][]modelItem {
+	var all [][]modelItem
+	for _, s := range m.subs {
+		var items []modelItem
+		for _, it := range s.items {
+			items = append(items, *it)
+		}
+		all = append(all, items)
+	}
+	return all
+}
+
+func (m *model) restore(all [][]modelItem) {
+	for i, items := range all {
+		m.subs[i].items = nil
+		for _, it := range items {
+			m.subs[i].items = append(m.subs[i].items, &it)
+		}
+	}
+}
+
+// take consumes one message and settles it in a random way.
+func (m *model) take(s *modelSub) {
+	ready := s.in(queue.Ready)
+	if len(ready) == 0 {
+		return
+	}
+	deliveries, stop := consume(m.t, m.q, s.spec.Name, queue.Options{Exclusive: true})
+	defer stop()
+	d := next(m.t, deliveries)
+	it := ready[0]
+	it.Attempt++
+	if d.Key != it.Key || d.Attempt != it.Attempt {
+		m.t.Errorf("%s delivers %s, attempt %d; want %s, attempt %d", s.spec.Name, d.Key, d.Attempt, it.Key, it.Attempt)
+	}
+	m.settle(s, it, d)
+}
+
+func (m *model) settle(s *modelSub, it *modelItem, d queue.Delivery) {
+	ctx, cause := m.t.Context(), fmt.Errorf("cause %d", m.r.IntN(100))
+	switch m.r.IntN(6) {
+	case 0, 1:
+		s.remove(it)
+		must(m.t, d.Ack(ctx))
+	case 2:
+		it.State, it.Cause = queue.Parked, cause.Error()
+		must(m.t, d.Park(ctx, cause))
+	case 3:
+		it.State, it.Cause = queue.Ready, cause.Error()
+		must(m.t, d.RetryAfter(ctx, 0, cause))
+	case 4:
+		delay := m.later()
+		it.State, it.Cause, it.due = queue.Delayed, cause.Error(), m.due
+		must(m.t, d.RetryAfter(ctx, delay, cause))
+	case 5:
+		it.State, it.Cause = queue.Ready, cause.Error()
+		it.Attempt--
+		must(m.t, d.RetryAfter(ctx, 0, retry.After(0, cause)))
+	}
+	if err := d.Ack(ctx); !errors.Is(err, queue.ErrLost) {
+		m.t.Errorf("settled twice: %v", err)
+	}
+}
+
+func (m *model) redrive(s *modelSub) {
+	var keys []string
+	aside := s.in(queue.Parked, queue.Spilled)
+	if m.r.IntN(2) == 0 && len(aside) > 0 {
+		keys = []string{aside[m.r.IntN(len(aside))].Key}
+	}
+	want := 0
+	for _, it := range aside {
+		if len(keys) == 0 || it.Key == keys[0] {
+			it.State, it.Attempt, it.Cause = queue.Ready, 0, ""
+			want++
+		}
+	}
+	n, err := m.q.Redrive(m.t.Context(), s.spec.Name, keys...)
+	must(m.t, err)
+	if n != want {
+		m.t.Errorf("redrove %d of %s, want %d", n, s.spec.Name, want)
+	}
+}
+
+func (m *model) compare() {
+	for _, s := range m.subs {
+		entries, err := m.q.Peek(m.t.Context(), s.spec.Name, queue.Filter{Limit: 10_000})
+		must(m.t, err)
+		var got, want []modelItem
+		for _, e := range entries {
+			got = append(got, modelItem{Key: e.Key, State: e.State, Attempt: e.Attempt, Cause: e.Cause})
+		}
+		var n depth
+		for _, it := range s.items {
+			want = append(want, *it)
+			n.add(it.State)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(modelItem{})); diff != "" {
+			m.t.Errorf("%s (-model +queue):\n%s", s.spec.Name, diff)
+		}
+		wantDepth(m.t, m.q, s.spec.Name, n)
+	}
+}
+
+func (d *depth) add(s queue.State) {
+	switch s {
+	case queue.Ready:
+		d.Ready++
+	case queue.Delayed:
+		d.Delayed++
+	case queue.Leased:
+		d.Leased++
+	case queue.Parked:
+		d.Parked++
+	case queue.Spilled:
+		d.Spilled++
+	}
+}
