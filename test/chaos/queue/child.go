@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/queue/sqlite"
+	"github.com/colliehq/collie/internal/store"
+	"github.com/colliehq/collie/internal/store/disk"
+	"github.com/colliehq/collie/retry"
+)
+
+const (
+	topic     = "chaos"
+	consumer  = "actor"
+	producers = 8
+	bodySize  = 1024
+)
+
+// child publishes and consumes until it is killed.
+func child(ctx context.Context, mode string) error {
+	data := os.Getenv("COLLIE_CHAOS_DATA")
+	ledger, err := os.OpenFile(os.Getenv("COLLIE_CHAOS_LEDGER"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	s, q, err := open(ctx, data)
+	if err != nil {
+		return err
+	}
+	if mode == "eio" {
+		failOneSync(data)
+	}
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
+	run := func(f func() error) {
+		wg.Go(func() {
+			if err := f(); err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	run(func() error { return s.Guard().Run(ctx) })
+	run(func() error { return act(ctx, s, q) })
+	for n := range producers {
+		run(func() error { return produce(ctx, q, n, ledger) })
+	}
+	for failed.Load() == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	return *failed.Load()
+}
+
+func open(ctx context.Context, data string) (*store.Store, *sqlite.Queue, error) {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1}))
+	s, err := store.Open(ctx, store.Options{Dir: data, Log: log, Registry: prometheus.NewRegistry()})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`CREATE TABLE IF NOT EXISTS acted (key TEXT)`)
+		return err
+	})
+	q := sqlite.New(s, sqlite.Options{})
+	return s, q, errors.Join(err, q.Declare(ctx, queue.Subscription{Topic: topic, Name: consumer}))
+}
+
+// failOneSync lets one sync fail, some time from now.
+func failOneSync(data string) {
+	left := atomic.Int64{}
+	left.Store(20 + rand.Int64N(200))
+	disk.Inject(data, func(op, _ string) error {
+		if op == "sync" && left.Add(-1) == 0 {
+			return syscall.EIO
+		}
+		return nil
+	})
+}
+
+// produce writes every answer down: a line is one write to a file outside,
+// which the kernel keeps when the child is killed.
+func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File) error {
+	body := make([]byte, bodySize)
+	for n := 0; ; n++ {
+		key := fmt.Sprintf("%d/%d/%d", os.Getpid(), producer, n)
+		err := q.Publish(ctx, queue.Message{Topic: topic, Key: key, Body: body})
+		kind := "a"
+		switch {
+		case errors.Is(err, queue.ErrFull):
+			kind = "r"
+		case errors.Is(err, queue.ErrUnknown):
+			kind = "u"
+		case err != nil:
+			return err
+		}
+		if _, err := fmt.Fprintf(ledger, "%s %s\n", kind, key); err != nil {
+			return err
+		}
+		if kind != "a" {
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+}
+
+// act acts once on each message, in the transaction that remembers it.
+func act(ctx context.Context, s *store.Store, q queue.Queue) error {
+	once := func(ctx context.Context, d queue.Delivery) error {
+		return s.Tx(ctx, func(tx *store.Tx) error {
+			first, err := tx.Once(consumer, d.Key)
+			if err != nil || !first {
+				return err
+			}
+			_, err = tx.Exec(`INSERT INTO acted (key) VALUES (?)`, d.Key)
+			return err
+		})
+	}
+	policy := retry.Policy{Base: 10 * time.Millisecond, Max: time.Second}
+	return queue.Handle(ctx, q, consumer, queue.Options{Prefetch: 64, Exclusive: true}, policy, once, nil)
+}
