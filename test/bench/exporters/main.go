@@ -35,7 +35,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "measurements of each program; their median counts")
 	workers := flag.Int("concurrency", 8, "probes at once")
 	peer := flag.String("peer", "prometheus-blackbox-exporter", "the program to compare with")
-	collie := flag.String("collie", "", "the collie binary to measure; empty builds and measures the small server beside this")
+	collie := flag.String("collie", "", "the collie binary to measure; built if empty")
 	flag.Parse()
 	b := bench{probes: *probes, rounds: *rounds, workers: *workers}
 	if err := b.run(*collie, *peer); err != nil {
@@ -175,19 +175,18 @@ type server struct {
 	cmd *exec.Cmd
 }
 
-// ourCommand is the command that serves /probe with the module file.
+// ourCommand is the real binary, as its user runs it, with the module file.
 func ourCommand(dir, file, collie string) ([]string, error) {
-	if collie != "" {
-		config := filepath.Join(dir, "collie.yml")
-		text := "modules_file: " + file + "\nprobe: {ad_hoc: true}\n"
-		return []string{collie, "up", "--config.file=" + config, "--storage.path=" + filepath.Join(dir, "data")}, os.WriteFile(config, []byte(text), 0o600)
+	if collie == "" {
+		collie = filepath.Join(dir, "collie")
+		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", collie, "github.com/colliehq/collie/cmd/collie")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("build collie: %w: %s", err, out)
+		}
 	}
-	small := filepath.Join(dir, "probeserver")
-	build := exec.Command("go", "build", "-o", small, "github.com/colliehq/collie/test/bench/exporters/probeserver")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build our program: %w: %s", err, out)
-	}
-	return []string{small, "--config.file=" + file}, nil
+	config := filepath.Join(dir, "collie.yml")
+	text := "modules_file: " + file + "\nprobe: {ad_hoc: true}\n"
+	return []string{collie, "up", "--config.file=" + config, "--storage.path=" + filepath.Join(dir, "data")}, os.WriteFile(config, []byte(text), 0o600)
 }
 
 func start(command ...string) (*server, error) {
