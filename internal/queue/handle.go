@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/colliehq/collie/retry"
@@ -30,11 +31,34 @@ func Handle(ctx context.Context, q Queue, subscription string, opts Options, pol
 		if ctx.Err() != nil && cause != nil {
 			continue // we are stopping: the lease gives it back
 		}
-		if err := settle(context.WithoutCancel(ctx), d, policy, cause); err != nil {
+		if err := settleUntilKept(ctx, d, policy, cause, report); err != nil {
 			report(d, err)
 		}
 	}
 	return nil
+}
+
+// settleUntilKept settles, on a disk or over a network that refuses again and
+// again, until the lease is lost or ctx ends: giving up would count as a lost
+// lease.
+func settleUntilKept(ctx context.Context, d Delivery, policy retry.Policy, cause error, report func(Delivery, error)) error {
+	pauses := retry.Policy{Base: 50 * time.Millisecond, Max: 5 * time.Second}
+	for attempt := 1; ; attempt++ {
+		err := settle(context.WithoutCancel(ctx), d, policy, cause)
+		if err == nil || errors.Is(err, ErrLost) || errors.Is(err, ErrClosed) {
+			return err
+		}
+		t := time.NewTimer(pauses.Delay(attempt, 0))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		case <-t.C:
+		}
+		if attempt == 1 {
+			report(d, err)
+		}
+	}
 }
 
 func settle(ctx context.Context, d Delivery, policy retry.Policy, cause error) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/queue/rows"
 	"github.com/colliehq/collie/internal/store/disk"
 )
 
@@ -223,6 +224,40 @@ func TestSmallFileSystemFilledAndFreed(t *testing.T) {
 	if check != "ok" {
 		t.Error(check)
 	}
+}
+
+// The queue itself fills the disk; once it is drained, publishing goes on
+// although nobody else freed anything.
+func TestDrainedQueueMakesRoom(t *testing.T) {
+	dir := small(t, "24m")
+	o := options(dir)
+	o.Ballast = 0
+	s := openStore(t, o)
+	ctx, stop := context.WithCancel(context.Background())
+	guarded := make(chan error, 1)
+	go func() { guarded <- s.Guard().Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		must(t, <-guarded)
+	})
+	awaitTrue(t, s.space.present.Load)
+	must(t, s.Tx(t.Context(), func(tx *Tx) error { return s.Queue().Declare(tx, queue.Subscription{Topic: "a", Name: "a"}) }))
+	publish := func() error {
+		return s.Tx(t.Context(), func(tx *Tx) error { return tx.Enqueue(queue.Message{Topic: "a", Body: make([]byte, 4096)}) })
+	}
+	for publish() == nil {
+	}
+	sub, _ := s.Queue().Sub("a")
+	for sub.Counts()[queue.Ready] > 0 {
+		must(t, s.Tx(t.Context(), func(tx *Tx) error {
+			taken, err := s.Queue().Take(tx, sub, 50, time.Minute, true)
+			for _, m := range taken {
+				err = errors.Join(err, s.Queue().Ack(tx, sub, rows.Lease{ID: m.ID, Token: m.Token}))
+			}
+			return err
+		}))
+	}
+	awaitTrue(t, func() bool { return publish() == nil })
 }
 
 func awaitTrue(t *testing.T, f func() bool) {

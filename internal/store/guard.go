@@ -60,6 +60,7 @@ func (g *Guard) Run(ctx context.Context) error {
 			return fmt.Errorf("store: %w", g.s.err)
 		case <-look.C:
 			g.look()
+			g.makeRoom(ctx)
 		case <-tidy.C:
 			g.tidy(ctx)
 		}
@@ -82,6 +83,26 @@ func (g *Guard) look() {
 	g.low = low
 }
 
+// makeRoom gives back what the queue drained, while the disk is nearly full:
+// pages that are unused inside the file are no room that can be seen.
+func (g *Guard) makeRoom(ctx context.Context) {
+	if !g.low {
+		return
+	}
+	err := g.s.shrink(ctx, shrinkStep)
+	if err == nil {
+		err = g.s.exclusive(ctx, func(w *conn) error {
+			w.log.wait()
+			_, _, _, err := walCheckpoint(w.conn, "TRUNCATE")
+			return err
+		})
+	}
+	if err != nil && ctx.Err() == nil {
+		g.s.o.Log.Debug("no room could be made", "err", err)
+	}
+	g.s.space.look()
+}
+
 // SpaceLow reports that the disk is nearly full. Who writes in bulk stops
 // then: what is left is for the queue and the record.
 func (s *Store) SpaceLow() bool { return s.space.low.Load() }
@@ -93,7 +114,7 @@ func (g *Guard) tidy(ctx context.Context) {
 		err = g.s.purge(ctx)
 	}
 	if err == nil {
-		err = g.s.shrink(ctx)
+		err = g.s.shrink(ctx, shrinkFrom)
 	}
 	if err != nil && ctx.Err() == nil {
 		g.s.o.Log.Warn("tidy the data file", "err", err)
@@ -129,12 +150,12 @@ const (
 	shrinkStep = 512   // pages given back at once
 )
 
-// shrink gives unused pages back in small steps, once there are many.
-func (s *Store) shrink(ctx context.Context) error {
+// shrink gives unused pages back in small steps, once there are so many.
+func (s *Store) shrink(ctx context.Context, from int64) error {
 	for ctx.Err() == nil {
 		var unused int64
 		err := s.Tx(ctx, func(tx *Tx) error {
-			if err := tx.QueryRow(`PRAGMA freelist_count`).Scan(&unused); err != nil || unused < shrinkFrom {
+			if err := tx.QueryRow(`PRAGMA freelist_count`).Scan(&unused); err != nil || unused < from {
 				return err
 			}
 			return tx.incrementalVacuum(shrinkStep)
@@ -142,7 +163,7 @@ func (s *Store) shrink(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("give unused pages back: %w", err)
 		}
-		if unused < shrinkFrom {
+		if unused < from {
 			return nil
 		}
 	}

@@ -27,7 +27,7 @@ func queueMigrations() fs.FS {
 // goose names them, 00001_name.sql and so on. What a newer collie wrote is
 // refused.
 func (s *Store) Migrate(ctx context.Context, room string, fsys fs.FS) error {
-	return s.exclusive(ctx, func() error {
+	return s.exclusive(ctx, func(*conn) error {
 		db, err := sql.Open("sqlite", dsn(s.path(), "synchronous(FULL)"))
 		if err != nil {
 			return fmt.Errorf("migrate %s: %w", room, err)

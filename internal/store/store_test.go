@@ -92,7 +92,7 @@ func TestFailuresOfABatchAreApart(t *testing.T) {
 	var wg sync.WaitGroup
 	hold, held := make(chan struct{}), make(chan struct{})
 	wg.Go(func() { // while it runs, the others gather
-		must(t, s.exclusive(context.Background(), func() error { close(held); <-hold; return nil }))
+		must(t, s.exclusive(context.Background(), func(*conn) error { close(held); <-hold; return nil }))
 	})
 	<-held
 	errs := make([]error, 60)
@@ -160,7 +160,7 @@ func TestCancelledBeforeItBegan(t *testing.T) {
 	hold, held := make(chan struct{}), make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		must(t, s.exclusive(context.Background(), func() error { close(held); <-hold; return nil }))
+		must(t, s.exclusive(context.Background(), func(*conn) error { close(held); <-hold; return nil }))
 	})
 	<-held
 	ctx, cancel := context.WithCancel(t.Context())
@@ -348,7 +348,7 @@ func TestUnusedPagesAreGivenBack(t *testing.T) {
 	exec(t, s, `WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 200) INSERT INTO big SELECT zeroblob(500000) FROM c`)
 	exec(t, s, `DELETE FROM big`)
 	before := number(t, s, `PRAGMA page_count`)
-	must(t, s.shrink(t.Context()))
+	must(t, s.shrink(t.Context(), shrinkFrom))
 	if after := number(t, s, `PRAGMA page_count`); after > shrinkFrom+1000 || before < 20000 {
 		t.Errorf("%d pages of %d are left", after, before)
 	}

@@ -18,7 +18,7 @@ const maxBatch = 256
 // without a transaction.
 type request struct {
 	f     func(*Tx) error
-	alone func() error
+	alone func(*conn) error
 	begun atomic.Bool // by the writer, or by a caller that gave up
 	done  chan struct{}
 	err   error
@@ -36,7 +36,7 @@ func (s *Store) Tx(ctx context.Context, f func(*Tx) error) error {
 }
 
 // exclusive runs f on the writer's goroutine, between transactions.
-func (s *Store) exclusive(ctx context.Context, f func() error) error {
+func (s *Store) exclusive(ctx context.Context, f func(*conn) error) error {
 	return s.submit(ctx, &request{alone: f, done: make(chan struct{})})
 }
 
@@ -130,7 +130,7 @@ func (s *Store) serve(w *conn, batch []*request) error {
 	}
 	err := s.commit(w, claimed(batch[:len(batch)-1]))
 	if last.begun.CompareAndSwap(false, true) {
-		last.err = last.alone()
+		last.err = last.alone(w)
 		close(last.done)
 	}
 	return err

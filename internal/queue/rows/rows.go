@@ -171,3 +171,13 @@ func (b *Book) NotifyAll() {
 func (s *Sub) Idle() bool {
 	return s.shown[ready].Load()+s.shown[delayed].Load()+s.shown[leased].Load() == 0
 }
+
+// Waiting counts what the limit of a subscription is about: ready, delayed and
+// leased messages.
+func (b *Book) Waiting(subscription string) int {
+	s, ok := b.Sub(subscription)
+	if !ok {
+		return 0
+	}
+	return int(s.shown[ready].Load() + s.shown[delayed].Load() + s.shown[leased].Load())
+}

@@ -89,6 +89,9 @@ func (c *consumer) take(ctx context.Context) (taken []rows.Taken, pause time.Dur
 		}
 		return err
 	})
+	if errors.Is(err, queue.ErrUnknown) && len(taken) > 0 {
+		c.release(taken) // they may be leased, to nobody
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -175,7 +178,14 @@ func (c *consumer) release(taken []rows.Taken) {
 	for i, t := range taken {
 		leases[i] = rows.Lease{ID: t.ID, Token: t.Token}
 	}
-	err := c.q.store.Tx(context.Background(), func(tx *store.Tx) error { return c.q.book.Release(tx, c.sub, leases...) })
+	give := func(tx *store.Tx) error { return c.q.book.Release(tx, c.sub, leases...) }
+	err := c.q.store.Tx(context.Background(), give)
+	for range unknownAttempts {
+		if !errors.Is(err, queue.ErrUnknown) {
+			break
+		}
+		err = c.q.store.Tx(context.Background(), give) // twice does no harm
+	}
 	if err != nil {
 		c.q.log.Warn("messages were not given back, they come again when their lease ends", "subscription", c.sub.Spec().Name, "err", err)
 	}

@@ -51,14 +51,27 @@ func (s *settler) Extend(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// settle frees the place in the hand once it is settled, or lost.
+// settle frees the place in the hand once it is settled, or lost. If the disk
+// failed meanwhile it asks again; a lease that is gone by then was settled the
+// first time.
 func (s *settler) settle(ctx context.Context, f func(*store.Tx) error) error {
 	err := s.c.q.tx(ctx, f)
+	for range unknownAttempts {
+		if !errors.Is(err, queue.ErrUnknown) {
+			break
+		}
+		if err = s.c.q.tx(ctx, f); errors.Is(err, queue.ErrLost) {
+			err = nil
+		}
+	}
 	if err == nil || errors.Is(err, queue.ErrLost) {
 		s.c.drop(s.lease)
 	}
 	return err
 }
+
+// unknownAttempts is how often a settlement of unknown outcome is repeated.
+const unknownAttempts = 3
 
 func text(cause error) string {
 	if cause == nil {

@@ -26,6 +26,7 @@ const (
 	consumer  = "actor"
 	producers = 8
 	bodySize  = 1024
+	backlog   = 5000 // messages that producers let wait
 )
 
 // child publishes and consumes until it is killed.
@@ -40,7 +41,7 @@ func child(ctx context.Context, mode string) error {
 		return err
 	}
 	if mode == "eio" {
-		failOneSync(data)
+		failSyncs(data)
 	}
 	var wg sync.WaitGroup
 	var failed atomic.Pointer[error]
@@ -54,7 +55,7 @@ func child(ctx context.Context, mode string) error {
 	run(func() error { return s.Guard().Run(ctx) })
 	run(func() error { return act(ctx, s, q) })
 	for n := range producers {
-		run(func() error { return produce(ctx, q, n, ledger) })
+		run(func() error { return produce(ctx, q, n, ledger, s.Queue().Waiting) })
 	}
 	for failed.Load() == nil {
 		time.Sleep(10 * time.Millisecond)
@@ -76,12 +77,10 @@ func open(ctx context.Context, data string) (*store.Store, *sqlite.Queue, error)
 	return s, q, errors.Join(err, q.Declare(ctx, queue.Subscription{Topic: topic, Name: consumer}))
 }
 
-// failOneSync lets one sync fail, some time from now.
-func failOneSync(data string) {
-	left := atomic.Int64{}
-	left.Store(20 + rand.Int64N(200))
+// failSyncs lets one sync in about a hundred fail.
+func failSyncs(data string) {
 	disk.Inject(data, func(op, _ string) error {
-		if op == "sync" && left.Add(-1) == 0 {
+		if op == "sync" && rand.IntN(100) == 0 {
 			return syscall.EIO
 		}
 		return nil
@@ -90,9 +89,12 @@ func failOneSync(data string) {
 
 // produce writes every answer down: a line is one write to a file outside,
 // which the kernel keeps when the child is killed.
-func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File) error {
+func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File, waiting func(string) int) error {
 	body := make([]byte, bodySize)
 	for n := 0; ; n++ {
+		for waiting(consumer) > backlog {
+			time.Sleep(time.Millisecond)
+		}
 		key := fmt.Sprintf("%d/%d/%d", os.Getpid(), producer, n)
 		err := q.Publish(ctx, queue.Message{Topic: topic, Key: key, Body: body})
 		kind := "a"

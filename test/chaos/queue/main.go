@@ -115,7 +115,7 @@ type rounds struct {
 func (t *rounds) round(ctx context.Context, n int) error {
 	mode := "run"
 	if n%7 == 6 {
-		mode = "eio" // the child lets one sync fail
+		mode = "eio" // the child lets syncs fail
 		t.faults++
 	}
 	cmd, err := t.start(ctx, mode)
@@ -124,6 +124,9 @@ func (t *rounds) round(ctx context.Context, n int) error {
 	}
 	if err := t.awaitLedger("a ", time.Minute); err != nil { // it works
 		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	if mode == "eio" {
+		err = t.awaitLedger("u ", time.Minute)
 	}
 	if t.mounted && n%5 == 4 {
 		err = t.fillAndFree()
