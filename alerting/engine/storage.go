@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
-	"github.com/prometheus/prometheus/tsdb/chunkenc"
 )
 
 // Retention is how much the database keeps.
@@ -317,5 +316,3 @@ func (s *Storage) WALReplayStatus() (tsdb.WALReplayStatus, error) {
 	defer s.mu.RUnlock()
 	return s.stats.Head.WALReplayStatus.GetWALReplayStatus(), nil
 }
-
-var _ chunkenc.ValueType
