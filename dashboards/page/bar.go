@@ -40,8 +40,9 @@ func shape(s signal.State) [][2]int {
 		return [][2]int{{0, 8}, {12, 20}}
 	case signal.Maintenance:
 		return [][2]int{{16, 20}}
+	default: // unknown
+		return [][2]int{{12, 14}}
 	}
-	return [][2]int{{12, 14}}
 }
 
 // drawBar draws the intervals of one target between from and to.

@@ -36,7 +36,7 @@ func (c clock) blind(targets []Target) []blindness {
 	var out []blindness
 	for _, source := range order[:min(len(order), maxNames)] {
 		g := groups[source]
-		out = append(out, blindness{line(source, maxName), c.moment(g.last.Seen), plural(g.n, "target")})
+		out = append(out, blindness{line(source, maxName), c.moment(g.last.Seen), targetCount(g.n)})
 	}
 	return out
 }

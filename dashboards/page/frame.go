@@ -108,8 +108,9 @@ func (p *Page) icon(worst signal.State) string {
 		return p.assets.url["icon-up.svg"]
 	case signal.Down, signal.Unreachable:
 		return p.assets.url["icon-down.svg"]
+	default:
+		return p.assets.url["icon-unsure.svg"]
 	}
-	return p.assets.url["icon-unsure.svg"]
 }
 
 // refresh reads the parameter: 5 s to an hour, anything else is never.

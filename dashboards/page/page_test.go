@@ -30,7 +30,7 @@ func serve(source page.Source) http.Handler {
 
 func serveWith(o page.Options) http.Handler {
 	o.Version, o.Now = "1.2.3", fixture.Now
-	o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	o.Log = slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
 	for _, other := range []string{
 		"/targets/metrics", "/sd/targets", "/probe", "POST /ping/{name}", "/metrics", "/config", "/-/healthy",

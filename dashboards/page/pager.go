@@ -24,7 +24,7 @@ func paged(u *url.URL, targets []Target) (pager, []Target) {
 	if pages == 1 {
 		return pager{}, targets
 	}
-	p := pager{Text: count(from+1) + " to " + count(to) + " of " + plural(len(targets), "target")}
+	p := pager{Text: count(from+1) + " to " + count(to) + " of " + targetCount(len(targets))}
 	if n > 2 {
 		p.First = with(u, "page", "")
 	}

@@ -65,14 +65,15 @@ func summarize(targets []Target) summary {
 // opening begins the sentence with how many of how many. That nothing is down
 // is said before what is less bad.
 func opening(s signal.State, n, all int) string {
-	of := fmt.Sprintf("%s of %s %s: ", count(n), plural(all, "target"), phrase(s, n))
+	of := fmt.Sprintf("%s of %s %s: ", count(n), targetCount(all), phrase(s, n))
 	switch s {
 	case signal.Down, signal.Unreachable:
 		return of
 	case signal.Unknown:
 		return "Nothing is known to be down, but " + of
+	default:
+		return "Nothing is down; " + of
 	}
-	return "Nothing is down; " + of
 }
 
 func allUp(n int) string {
@@ -99,7 +100,7 @@ func unknownSummary(targets []Target) summary {
 	case len(targets):
 		text = "Nothing is known about %s: nobody is looking."
 	}
-	s.Line = []piece{{Text: fmt.Sprintf(text, plural(len(targets), "target"))}}
+	s.Line = []piece{{Text: fmt.Sprintf(text, targetCount(len(targets)))}}
 	return s
 }
 
@@ -118,11 +119,11 @@ func phrase(s signal.State, n int) string {
 	return "are " + word(s)
 }
 
-func plural(n int, noun string) string {
+func targetCount(n int) string {
 	if n == 1 {
-		return "1 " + noun
+		return "1 target"
 	}
-	return count(n) + " " + noun + "s"
+	return count(n) + " targets"
 }
 
 // nameThem lists the first few by name and counts the rest.

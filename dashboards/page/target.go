@@ -74,7 +74,7 @@ type stretch struct {
 	Rule     string
 }
 
-func (p *Page) serveTarget(w http.ResponseWriter, r *http.Request) *view {
+func (p *Page) serveTarget(_ http.ResponseWriter, r *http.Request) *view {
 	name := r.PathValue("name")
 	t, err := p.o.Source.Target(r.Context(), name)
 	switch {

@@ -24,8 +24,9 @@ func main() {
 	scene := flag.String("scene", "site", "site, calm, starting, empty, many or broken")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := serve(ctx, *address, *scene); err != nil {
+	err := serve(ctx, *address, *scene)
+	stop()
+	if err != nil {
 		slog.Error("preview", "err", err)
 		os.Exit(1)
 	}
