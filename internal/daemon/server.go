@@ -168,6 +168,10 @@ func (a Admin) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /-/ready", a.readiness)
 	mux.HandleFunc("POST /-/reload", a.reload)
 	mux.HandleFunc("PUT /-/reload", a.reload)
+	mux.HandleFunc("/-/reload", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", "POST, PUT")
+		text(w, http.StatusMethodNotAllowed, "Only POST or PUT requests allowed")
+	})
 	mux.HandleFunc("GET /config", a.config)
 }
 

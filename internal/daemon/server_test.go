@@ -87,7 +87,7 @@ func TestAdminEndpoints(t *testing.T) {
 		{"GET", "/-/healthy", nil, 200, "Collie is healthy."},
 		{"GET", "/-/ready", nil, 503, "Collie is not ready: waiting for exporter."},
 		{"GET", "/config", nil, 200, "targets: []"},
-		{"GET", "/-/reload", nil, 405, "Method Not Allowed"},
+		{"GET", "/-/reload", nil, 405, "Only POST or PUT requests allowed"},
 		{"POST", "/-/reload", http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403, "reload refused: the request came from another site"},
 		{"POST", "/-/reload", nil, 500, "failed to reload config: collie.yml:3: unknown key"},
 	}
