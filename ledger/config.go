@@ -1,6 +1,10 @@
 package ledger
 
-import "time"
+import (
+	"time"
+
+	"github.com/colliehq/collie/internal/strictyaml"
+)
 
 const day = 24 * time.Hour
 
@@ -20,9 +24,9 @@ func Default() Config {
 // Validate reports every mistake through bad, by the path of the key.
 func (c Config) Validate(bad func(path, format string, args ...any)) {
 	if c.Retention < day {
-		bad("retention", "%v is shorter than a day; the downtimes of a month need 31d at least", c.Retention)
+		bad("retention", "%s is shorter than a day; the downtimes of a month need 31d at least", strictyaml.FormatDuration(c.Retention))
 	}
 	if c.JournalRetention < day {
-		bad("journal_retention", "%v is shorter than a day, less than a restart after a night needs", c.JournalRetention)
+		bad("journal_retention", "%s is shorter than a day, less than a restart after a night needs", strictyaml.FormatDuration(c.JournalRetention))
 	}
 }

@@ -66,7 +66,7 @@ func TestConfigValidate(t *testing.T) {
 	Default().Validate(bad)
 	Config{Retention: time.Hour}.Validate(bad)
 	want := []string{
-		"retention: 1h0m0s is shorter than a day; the downtimes of a month need 31d at least",
+		"retention: 1h is shorter than a day; the downtimes of a month need 31d at least",
 		"journal_retention: 0s is shorter than a day, less than a restart after a night needs",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
