@@ -79,6 +79,15 @@ func (t *TargetConfig) SetDefaults() {
 // SetDefaults fills in what a heartbeat leaves out; the decoder calls it.
 func (h *HeartbeatConfig) SetDefaults() { h.Grace = defaultGrace }
 
+// MarshalYAML leaves out how to probe what is not probed.
+func (t TargetConfig) MarshalYAML() (any, error) {
+	type shown TargetConfig // without this method
+	if t.Heartbeat != nil {
+		t.Every, t.DownAfter, t.UpAfter = 0, verdict.Window{}, 0
+	}
+	return shown(t), nil
+}
+
 // TimeLimit is how long one probe of the target may take: what the target says,
 // else what the module says, else 10 s, and never more than 0.8 of the
 // interval, so that a probe has ended when the next one is due.

@@ -110,7 +110,7 @@ func TestDefaultTargetsOfThisMachine(t *testing.T) {
 	c.Targets = DefaultTargets(t.Context(), Machine{Modules: modules, Listener: "127.0.0.1:9797", Log: slog.New(slog.DiscardHandler)})
 	bad := func(path, format string, args ...any) { t.Errorf("%s: "+format, append([]any{path}, args...)...) }
 	c.Validate(bad)
-	c.ValidateModules(modules, kinds, bad)
+	c.ValidateModules(modules, kinds, func(_ int, path, format string, args ...any) { bad(path, format, args...) })
 	var names []string
 	for _, target := range c.Targets {
 		names = append(names, target.Name)

@@ -108,8 +108,29 @@ func (t TargetConfig) validateHeartbeat(at string, bad Bad) {
 	if t.With.Kind != 0 {
 		bad(at+".with", "a heartbeat takes no options of a probe")
 	}
+	t.validateUnused(at, bad)
 	if t.Heartbeat.Every < shortestEvery {
 		bad(at+".heartbeat.every", "%s is too short; write how often a ping comes, at least 1s", strictyaml.FormatDuration(t.Heartbeat.Every))
+	}
+}
+
+// validateUnused refuses how to probe what is not probed. A value that is the
+// default cannot be told from one that was left out, and changes nothing.
+func (t TargetConfig) validateUnused(at string, bad Bad) {
+	var none TargetConfig
+	none.SetDefaults()
+	if t.Every != none.Every {
+		bad(at+".every", "a heartbeat says itself how often it comes; write heartbeat: {every: %s}", strictyaml.FormatDuration(t.Every))
+	}
+	const sentence = "a heartbeat is not probed: silence for every and grace is down, the next ping is up"
+	if t.Timeout != none.Timeout {
+		bad(at+".timeout", sentence)
+	}
+	if t.DownAfter != none.DownAfter {
+		bad(at+".down_after", sentence)
+	}
+	if t.UpAfter != none.UpAfter {
+		bad(at+".up_after", sentence)
 	}
 }
 
@@ -180,8 +201,9 @@ func firstOf(loop []string, first map[string]int) int {
 }
 
 // ValidateModules tells bad of targets whose module is not among the modules,
-// and of options that their kind of probe does not take.
-func (c Config) ValidateModules(modules []probe.Module, kinds []probe.Kind, bad func(path, format string, args ...any)) {
+// and of options that their kind of probe does not take; the line of these is
+// known, that of the others is 0.
+func (c Config) ValidateModules(modules []probe.Module, kinds []probe.Kind, bad func(line int, path, format string, args ...any)) {
 	names := make([]string, len(modules))
 	for i, m := range modules {
 		names[i] = m.Name
@@ -193,11 +215,11 @@ func (c Config) ValidateModules(modules []probe.Module, kinds []probe.Kind, bad 
 		at := fmt.Sprintf("targets[%d]", i)
 		j := slices.Index(names, t.Probe)
 		if j < 0 {
-			bad(at+".probe", "unknown module %q%s", t.Probe, strictyaml.Suggestion(t.Probe, names))
+			bad(0, at+".probe", "unknown module %q%s", t.Probe, strictyaml.Suggestion(t.Probe, names))
 			continue
 		}
 		if t.With.Kind != 0 {
-			_, _ = withOptions(t, modules[j], kinds, func(_ int, format string, args ...any) { bad(at+".with", format, args...) })
+			_, _ = withOptions(t, modules[j], kinds, func(line int, format string, args ...any) { bad(line, at+".with", format, args...) })
 		}
 	}
 }

@@ -33,7 +33,7 @@ func mistakes(t *testing.T, text string) []string {
 	bad := func(path, format string, args ...any) { said = append(said, path+": "+fmt.Sprintf(format, args...)) }
 	c.Validate(bad)
 	modules := []probe.Module{{Name: "http_2xx", Kind: "http"}, {Name: "icmp", Kind: "icmp"}}
-	c.ValidateModules(modules, host.Kinds(), bad)
+	c.ValidateModules(modules, host.Kinds(), func(_ int, path, format string, args ...any) { bad(path, format, args...) })
 	return said
 }
 

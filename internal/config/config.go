@@ -126,19 +126,23 @@ func refuseLater(top *yaml.Node, bad strictyaml.Bad) {
 // validate asks the rooms, and leaves out what a mistake in the writing has
 // explained already. References to modules are looked at if all are known.
 func (c *Config) validate(lines strictyaml.Lines, n *notes, written explained, kinds []probe.Kind, modulesKnown bool) {
-	below := func(prefix string) func(path, format string, args ...any) {
-		return func(path, format string, args ...any) {
-			path = join(prefix, path)
-			if !written.covers(path) {
-				n.bad(lines.Of(path), path, fmt.Sprintf(format, args...))
-			}
+	tell := func(line int, path, format string, args ...any) {
+		if written.covers(path) {
+			return
 		}
+		if line == 0 {
+			line = lines.Of(path)
+		}
+		n.bad(line, path, fmt.Sprintf(format, args...))
+	}
+	below := func(prefix string) func(path, format string, args ...any) {
+		return func(path, format string, args ...any) { tell(0, join(prefix, path), format, args...) }
 	}
 	c.Exporters.Validate(below(""))
 	c.Ledger.Validate(below("ledger"))
 	c.State.validate("state", below(""))
 	c.Queue.validate("queue", below(""))
 	if modulesKnown {
-		c.Exporters.ValidateModules(c.Modules, kinds, below(""))
+		c.Exporters.ValidateModules(c.Modules, kinds, tell)
 	}
 }

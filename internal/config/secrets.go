@@ -56,6 +56,8 @@ func (w *walker) scalar(n *yaml.Node, path, key string) {
 	case secret.NamedFile(key):
 		w.secretFile(n, path)
 	case w.inline || fromEnv:
+	case secret.Named(key) && strings.HasSuffix(path, ".headers."+key): // no header is read from a file
+		w.bad(n.Line, path, fmt.Sprintf("a secret does not stand in this file; write ${%s} and set that variable", envName(key)))
 	case secret.Named(key):
 		w.bad(n.Line, path, fmt.Sprintf("a secret does not stand in this file; name a file with %s_file, or write ${%s} and set that variable",
 			key, envName(key)))
