@@ -43,11 +43,14 @@ func (r report) text() string {
 	if !r.OK {
 		return r.Mistakes.Error() + "\n"
 	}
-	what := r.File
-	if what == "" {
-		what = "no " + DefaultFile + " here, built-in defaults"
+	modules := count(r.Modules, "module")
+	switch {
+	case r.File == "":
+		return fmt.Sprintf("no %s here: ok, collie up watches this machine then, %s\n", DefaultFile, modules)
+	case r.Targets == 0:
+		return fmt.Sprintf("%s: ok, but without targets nothing is watched, %s\n", r.File, modules)
 	}
-	return fmt.Sprintf("%s: ok, %s, %s\n", what, count(r.Targets, "target"), count(r.Modules, "module"))
+	return fmt.Sprintf("%s: ok, %s, %s\n", r.File, count(r.Targets, "target"), modules)
 }
 
 func count(n int, noun string) string {

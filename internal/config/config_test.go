@@ -220,6 +220,9 @@ func TestShownIsReadBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if n := strings.Count(string(text), "down_after: "); n != 1 {
+		t.Errorf("%d targets show down_after; one is not probed:\n%s", n, text)
+	}
 	if err := os.WriteFile("shown.yml", text, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -288,9 +291,16 @@ func TestCheck(t *testing.T) {
 	if _, err := Check(&strings.Builder{}, "", environment, kinds(), "xml"); err == nil {
 		t.Error("an unknown output was accepted")
 	}
-	t.Chdir(t.TempDir())
+	if err := os.WriteFile("collie.yml", []byte("# targets:\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var got strings.Builder
-	if ok, err := Check(&got, "", environment, kinds(), ""); !ok || err != nil || !strings.HasPrefix(got.String(), "no collie.yml here, built-in defaults: ok, ") {
+	if ok, err := Check(&got, "", environment, kinds(), ""); !ok || err != nil || !strings.HasPrefix(got.String(), "collie.yml: ok, but without targets nothing is watched, ") {
+		t.Errorf("%v %v %s", ok, err, got.String())
+	}
+	got.Reset()
+	t.Chdir(t.TempDir())
+	if ok, err := Check(&got, "", environment, kinds(), ""); !ok || err != nil || !strings.HasPrefix(got.String(), "no collie.yml here: ok, collie up watches this machine then, ") {
 		t.Errorf("%v %v %s", ok, err, got.String())
 	}
 }
