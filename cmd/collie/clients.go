@@ -49,7 +49,7 @@ func (a *app) downtimes(k *kingpin.Application) command {
 	c.Flag("since", "From then on: how long ago (30d, 12h), a date, or an RFC 3339 time.").Default(client.DefaultSince).StringVar(&o.Since)
 	c.Flag("until", "Until then, in the same forms; now if it is left out.").PlaceHolder("TIME").StringVar(&o.Until)
 	c.Flag("target", "Only of this target.").PlaceHolder("NAME").StringVar(&o.Target)
-	c.Flag("by", "Instead of single downtimes, sums and availability of each calendar month.").EnumVar(&o.By, "month")
+	c.Flag("by", "Instead of single downtimes, sums and availability of each calendar month.").PlaceHolder("month").EnumVar(&o.By, "month")
 	c.Flag("tz", "Time zone whose months they are, as Europe/Prague; UTC if it is left out.").PlaceHolder("ZONE").StringVar(&o.Zone)
 	output := outputFlag(c, client.Table, client.JSON, client.CSV)
 	return command{c, func(ctx context.Context) error {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	_ "time/tzdata" // --tz works where the system has no time zones, as in a container
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"

@@ -42,7 +42,7 @@ func (a *app) up(k *kingpin.Application) command {
 	c := k.Command("up", "Run every role in this process until stopped.")
 	var f upFlags
 	c.Flag("web.listen-address", "Address of the page, the API and the metrics; repeatable.").
-		Default("127.0.0.1:9797").PlaceHolder("ADDRESS").StringsVar(&f.listen)
+		Default("127.0.0.1:9797").StringsVar(&f.listen)
 	c.Flag("web.config.file", "TLS, client certificates, basic authentication and rate limit, in exporter-toolkit's format.").
 		PlaceHolder("FILE").StringVar(&f.webConfig)
 	c.Flag("storage.path", "Data directory. Without it $STATE_DIRECTORY, and where that is not set, ./data.").
