@@ -64,6 +64,7 @@ func settleUntilKept(ctx context.Context, d Delivery, policy retry.Policy, cause
 func settle(ctx context.Context, d Delivery, policy retry.Policy, cause error) error {
 	verdict, wait := retry.Judge(cause)
 	switch verdict {
+	case retry.Again: // below
 	case retry.Done:
 		return d.Ack(ctx)
 	case retry.Wait:

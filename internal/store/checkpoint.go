@@ -42,11 +42,10 @@ func openCheckpointer(path string) (*checkpointer, error) {
 	return &checkpointer{db: db, done: make(chan error, 1)}, nil
 }
 
-// wait waits for a checkpoint that runs. Its error does not matter to those
-// who close the file.
+// wait waits for a checkpoint that runs.
 func (l *checkpointer) wait() {
 	if l.running {
-		<-l.done
+		<-l.done //nolint:errcheck // an error does not matter to those who close the file
 		l.running = false
 	}
 }
@@ -65,20 +64,24 @@ func (l *checkpointer) run() error {
 func (s *Store) checkpoint(w *conn) error {
 	l := w.log
 	l.commits++
-	if l.running || l.commits%checkpointEvery != 0 {
+	tight := s.space.low.Load() // then the log must not outgrow the reserve
+	if l.running || (l.commits%checkpointEvery != 0 && !tight) {
 		return nil
 	}
 	_, pages, _, err := walCheckpoint(w.conn, "NOOP")
 	if err != nil || pages < s.space.logPages() {
 		return err
 	}
+	if tight {
+		return s.checkpointed(w, nil)
+	}
 	l.running = true
 	go func() { l.done <- l.run() }()
 	return nil
 }
 
-// checkpointed follows a checkpoint that ended: what is left is written by the
-// writer, so that the log can start over.
+// checkpointed follows a checkpoint that ended with err: what is left is
+// written by the writer, so that the log can start over.
 func (s *Store) checkpointed(w *conn, err error) error {
 	w.log.running = false
 	var pages, written int

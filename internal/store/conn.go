@@ -178,7 +178,7 @@ func (c *conn) prepare(query string) (*sql.Stmt, error) {
 }
 
 func (c *conn) exec(query string) error {
-	st, err := c.prepare(query)
+	st, err := c.prepare(query) //nolint:sqlclosecheck // kept until the connection closes
 	if err != nil {
 		return err
 	}

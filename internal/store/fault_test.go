@@ -135,7 +135,7 @@ func TestFullDiskRecoversInPlace(t *testing.T) {
 func TestFailedReadInAFunction(t *testing.T) {
 	s, fail := faulty(t)
 	must(t, s.Tx(t.Context(), insert(1)))
-	broken := disk.Fault(func(op, _ string) error { return syscall.EIO })
+	broken := disk.Fault(func(_, _ string) error { return syscall.EIO })
 	fail.Store(&broken)
 	err := s.Tx(t.Context(), func(tx *Tx) error {
 		fail.Store(nil) // only the log's first write fails
@@ -245,7 +245,7 @@ func TestDrainedQueueMakesRoom(t *testing.T) {
 	publish := func() error {
 		return s.Tx(t.Context(), func(tx *Tx) error { return tx.Enqueue(queue.Message{Topic: "a", Body: make([]byte, 4096)}) })
 	}
-	for publish() == nil {
+	for err := publish(); err == nil; err = publish() { //nolint:revive // until it is full
 	}
 	sub, _ := s.Queue().Sub("a")
 	for sub.Counts()[queue.Ready] > 0 {

@@ -89,7 +89,7 @@ func (g *Guard) makeRoom(ctx context.Context) {
 	if !g.low {
 		return
 	}
-	err := g.s.shrink(ctx, shrinkStep)
+	err := g.s.shrink(ctx, shrinkTight, shrinkTight)
 	if err == nil {
 		err = g.s.exclusive(ctx, func(w *conn) error {
 			w.log.wait()
@@ -114,7 +114,7 @@ func (g *Guard) tidy(ctx context.Context) {
 		err = g.s.purge(ctx)
 	}
 	if err == nil {
-		err = g.s.shrink(ctx, shrinkFrom)
+		err = g.s.shrink(ctx, shrinkFrom, shrinkStep)
 	}
 	if err != nil && ctx.Err() == nil {
 		g.s.o.Log.Warn("tidy the data file", "err", err)
@@ -146,19 +146,20 @@ func (s *Store) purge(ctx context.Context) error {
 }
 
 const (
-	shrinkFrom = 16384 // unused pages that are kept for reuse, 64 MiB
-	shrinkStep = 512   // pages given back at once
+	shrinkFrom  = 16384 // unused pages that are kept for reuse, 64 MiB
+	shrinkStep  = 512   // pages given back at once
+	shrinkTight = 32    // the same on a disk that is nearly full: the log has to hold them
 )
 
 // shrink gives unused pages back in small steps, once there are so many.
-func (s *Store) shrink(ctx context.Context, from int64) error {
+func (s *Store) shrink(ctx context.Context, from int64, step int) error {
 	for ctx.Err() == nil {
 		var unused int64
 		err := s.Tx(ctx, func(tx *Tx) error {
 			if err := tx.QueryRow(`PRAGMA freelist_count`).Scan(&unused); err != nil || unused < from {
 				return err
 			}
-			return tx.incrementalVacuum(shrinkStep)
+			return tx.incrementalVacuum(step)
 		})
 		if err != nil {
 			return fmt.Errorf("give unused pages back: %w", err)

@@ -348,7 +348,7 @@ func TestUnusedPagesAreGivenBack(t *testing.T) {
 	exec(t, s, `WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 200) INSERT INTO big SELECT zeroblob(500000) FROM c`)
 	exec(t, s, `DELETE FROM big`)
 	before := number(t, s, `PRAGMA page_count`)
-	must(t, s.shrink(t.Context(), shrinkFrom))
+	must(t, s.shrink(t.Context(), shrinkFrom, shrinkStep))
 	if after := number(t, s, `PRAGMA page_count`); after > shrinkFrom+1000 || before < 20000 {
 		t.Errorf("%d pages of %d are left", after, before)
 	}

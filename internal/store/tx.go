@@ -32,7 +32,7 @@ func (tx *Tx) Exec(query string, args ...any) (sql.Result, error) {
 	if tx.over {
 		return nil, errTxDone
 	}
-	st, err := tx.w.prepare(query)
+	st, err := tx.w.prepare(query) //nolint:sqlclosecheck // kept until the connection closes
 	if err != nil {
 		return nil, wrap(err)
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -190,8 +191,20 @@ func (m *model) take(s *modelSub) {
 	if len(ready) == 0 {
 		return
 	}
-	deliveries, stop := consume(m.t, m.q, s.spec.Name, queue.Options{Exclusive: true})
-	defer stop()
+	ctx, cancel := context.WithCancel(m.t.Context())
+	defer cancel()
+	deliveries, err := m.q.Consume(ctx, s.spec.Name, queue.Options{Exclusive: true})
+	must(m.t, err)
+	defer func() {
+		// What was taken ahead is given back before the channel is read to its
+		// end: a receiver could still get it.
+		cancel()
+		if !m.t.Failed() {
+			waitFor(m.t, func() bool { return stats(m.t, m.q, s.spec.Name).Leased == 0 })
+		}
+		for range deliveries { // it closes
+		}
+	}()
 	d := next(m.t, deliveries)
 	it := ready[0]
 	it.Attempt++

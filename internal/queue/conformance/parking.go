@@ -44,9 +44,9 @@ func redriveByKey(t *testing.T, q queue.Queue) {
 	if n != 2 {
 		t.Fatalf("redrove %d, want 2", n)
 	}
-	wantKeys(t, keys(t, q, "a1", queue.Ready), "k1", "k3")
-	wantKeys(t, keys(t, q, "a1", queue.Parked), "k2")
-	wantKeys(t, keys(t, q, "a1", ""), "k1", "k2", "k3")
+	wantKeys(t, keys(t, q, queue.Ready), "k1", "k3")
+	wantKeys(t, keys(t, q, queue.Parked), "k2")
+	wantKeys(t, keys(t, q, ""), "k1", "k2", "k3")
 }
 
 func refuses(t *testing.T, q queue.Queue) {
@@ -71,15 +71,15 @@ func spills(t *testing.T, q queue.Queue) {
 	publish(t, q, "a", "k1", "k2", "k3", "k4")
 	wantDepth(t, q, "a1", depth{Ready: 2, Spilled: 2})
 	wantDepth(t, q, "a2", depth{Ready: 4})
-	wantKeys(t, keys(t, q, "a1", queue.Spilled), "k1", "k2")
+	wantKeys(t, keys(t, q, queue.Spilled), "k1", "k2")
 	publish(t, q, "a", "k5") // what is set aside is bounded too
-	wantKeys(t, keys(t, q, "a1", queue.Spilled), "k2", "k3")
+	wantKeys(t, keys(t, q, queue.Spilled), "k2", "k3")
 	n, err := q.Redrive(t.Context(), "a1", "k2")
 	must(t, err)
 	if n != 1 {
 		t.Fatalf("redrove %d, want 1", n)
 	}
-	wantKeys(t, keys(t, q, "a1", queue.Ready), "k2", "k4", "k5")
+	wantKeys(t, keys(t, q, queue.Ready), "k2", "k4", "k5")
 }
 
 func prefetch(t *testing.T, q queue.Queue) {
@@ -210,7 +210,7 @@ func handle(t *testing.T, q queue.Queue) {
 		s := stats(t, q, "a1")
 		return s.Parked == 2 && s.Ready+s.Leased+s.Delayed == 0
 	})
-	wantKeys(t, keys(t, q, "a1", queue.Parked), "stop", "often")
+	wantKeys(t, keys(t, q, queue.Parked), "stop", "often")
 	cancel()
 	must(t, <-done)
 }

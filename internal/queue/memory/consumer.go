@@ -167,6 +167,7 @@ func (s *sub) promote(now time.Time) {
 			continue
 		}
 		switch it.state {
+		case queue.Ready, queue.Parked, queue.Spilled: // nothing is due
 		case queue.Delayed:
 			it.state, it.due = queue.Ready, time.Time{}
 		case queue.Leased:

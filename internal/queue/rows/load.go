@@ -78,7 +78,7 @@ func (b *Book) loadCounts(tx Tx) error {
 }
 
 // put makes a subscription known, or changes the limits of a known one.
-func (b *Book) put(id int64, spec queue.Subscription) *Sub {
+func (b *Book) put(id int64, spec queue.Subscription) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := b.byName[spec.Name]
@@ -88,7 +88,6 @@ func (b *Book) put(id int64, spec queue.Subscription) *Sub {
 		b.byTopic[spec.Topic] = append(b.byTopic[spec.Topic], s)
 	}
 	s.spec.Store(&spec)
-	return s
 }
 
 // Declare makes the subscriptions durable. Limits of known ones change.

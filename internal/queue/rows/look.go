@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -12,12 +13,12 @@ import (
 )
 
 // Stats of every subscription, by name.
-func (b *Book) Stats(view *sql.Tx) ([]queue.Stats, error) {
+func (b *Book) Stats(ctx context.Context, view *sql.Tx) ([]queue.Stats, error) {
 	subs := b.Subs()
 	slices.SortFunc(subs, func(x, y *Sub) int { return strings.Compare(x.Spec().Name, y.Spec().Name) })
 	stats := make([]queue.Stats, 0, len(subs))
 	for _, s := range subs {
-		oldest, err := s.oldest(view)
+		oldest, err := s.oldest(ctx, view)
 		if err != nil {
 			return nil, fmt.Errorf("stats of %s: %w", s.Spec().Name, err)
 		}
@@ -30,12 +31,12 @@ func (b *Book) Stats(view *sql.Tx) ([]queue.Stats, error) {
 	return stats, nil
 }
 
-func (s *Sub) oldest(view *sql.Tx) (time.Time, error) {
+func (s *Sub) oldest(ctx context.Context, view *sql.Tx) (time.Time, error) {
 	if s.shown[ready].Load() == 0 {
 		return time.Time{}, nil
 	}
 	var at int64
-	err := view.QueryRow(`SELECT m.published FROM queue_deliveries d JOIN queue_messages m ON m.id = d.message
+	err := view.QueryRowContext(ctx, `SELECT m.published FROM queue_deliveries d JOIN queue_messages m ON m.id = d.message
 		WHERE d.subscription = ? AND d.state = ? ORDER BY d.due, d.message LIMIT 1`, s.id, ready).Scan(&at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, nil // taken meanwhile
@@ -47,7 +48,7 @@ func (s *Sub) oldest(view *sql.Tx) (time.Time, error) {
 }
 
 // Peek lists messages of a subscription, oldest first.
-func (b *Book) Peek(view *sql.Tx, s *Sub, f queue.Filter) ([]queue.Entry, error) {
+func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter) ([]queue.Entry, error) {
 	only := int64(-1)
 	for state := range states {
 		if stateName(state) == f.State {
@@ -61,7 +62,7 @@ func (b *Book) Peek(view *sql.Tx, s *Sub, f queue.Filter) ([]queue.Entry, error)
 	if limit <= 0 {
 		limit = 100
 	}
-	rows, err := view.Query(`SELECT d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body
+	rows, err := view.QueryContext(ctx, `SELECT d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body
 		FROM queue_messages m JOIN queue_deliveries d ON d.message = m.id AND d.subscription = ?1
 		WHERE ?2 < 0 OR d.state = ?2 ORDER BY m.id LIMIT ?3`, s.id, only, limit)
 	if err != nil {

@@ -32,9 +32,9 @@ const (
 	parked
 	spilled
 	states
-
-	outside = -1 // the state of what is not in a subscription
 )
+
+const outside = -1 // the state of what is not in a subscription
 
 func stateName(s int) queue.State {
 	return [states]queue.State{queue.Ready, queue.Delayed, queue.Leased, queue.Parked, queue.Spilled}[s]

@@ -83,8 +83,8 @@ func (c *consumer) take(ctx context.Context) (taken []rows.Taken, pause time.Dur
 		if err != nil || len(taken) > 0 {
 			return err
 		}
-		next, any, err := c.q.book.NextDue(tx, c.sub)
-		if any {
+		next, some, err := c.q.book.NextDue(tx, c.sub)
+		if some {
 			pause = min(pause, next)
 		}
 		return err

@@ -79,7 +79,7 @@ func (q *Queue) Consume(ctx context.Context, subscription string, opts queue.Opt
 // Stats implements queue.Queue.
 func (q *Queue) Stats(ctx context.Context) (stats []queue.Stats, err error) {
 	err = q.view(ctx, func(tx *sql.Tx) error {
-		stats, err = q.book.Stats(tx)
+		stats, err = q.book.Stats(ctx, tx)
 		return err
 	})
 	return stats, err
@@ -92,7 +92,7 @@ func (q *Queue) Peek(ctx context.Context, subscription string, f queue.Filter) (
 		return nil, err
 	}
 	err = q.view(ctx, func(tx *sql.Tx) error {
-		entries, err = q.book.Peek(tx, sub, f)
+		entries, err = q.book.Peek(ctx, tx, sub, f)
 		return err
 	})
 	return entries, err

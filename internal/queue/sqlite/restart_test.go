@@ -31,7 +31,7 @@ func next(t *testing.T, q *Queue, o queue.Options) queue.Delivery {
 	case <-time.After(hang):
 		t.Fatal("nothing was delivered")
 	}
-	panic("unreachable")
+	return queue.Delivery{}
 }
 
 func must(t *testing.T, err error) {

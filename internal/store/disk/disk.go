@@ -31,18 +31,30 @@ var (
 	register = sync.OnceValue(install)
 	original sqlite3.Tsqlite3_vfs // what SQLite would use
 	unixVFS  uintptr              // where that is
-	kinds    sync.Map             // uintptr of SQLite's methods to *methods
-	files    sync.Map             // uintptr of the file to *file
-	faults   sync.Map             // directory to Fault
+	known    = registry{kinds: map[uintptr]*methods{}, files: map[uintptr]*file{}, faults: map[string]Fault{}}
 )
+
+// registry finds what belongs to SQLite's pointers.
+type registry struct {
+	mu     sync.RWMutex
+	kinds  map[uintptr]*methods // by SQLite's methods
+	files  map[uintptr]*file    // by SQLite's file
+	faults map[string]Fault     // by directory
+}
 
 // Register makes Name known to SQLite.
 func Register() error { return register() }
 
 // Inject makes the files of a directory fail as f says, until remove.
 func Inject(dir string, f Fault) (remove func()) {
-	faults.Store(dir, f)
-	return func() { faults.Delete(dir) }
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	known.faults[dir] = f
+	return func() {
+		known.mu.Lock()
+		defer known.mu.Unlock()
+		delete(known.faults, dir)
+	}
 }
 
 func install() error {
@@ -98,33 +110,45 @@ func open(tls *libc.TLS, _, name, p uintptr, flags int32, outFlags uintptr) int3
 	if u.FpMethod == 0 {
 		return rc
 	}
-	m := methodsOf(u.FpMethod)
-	u.FpMethod = uintptr(unsafe.Pointer(&m.ours))
 	path := libc.GoString(name)
-	files.Store(p, &file{plain: &m.plain, fd: int(u.Fh), path: path, dir: filepath.Dir(path), log: flags&sqlite3.SQLITE_OPEN_WAL != 0})
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	m := known.methodsOf(tls, u.FpMethod)
+	if m == nil {
+		return rc // out of memory: SQLite's own way still works
+	}
+	u.FpMethod = m.ours
+	known.files[p] = &file{plain: &m.plain, fd: int(u.Fh), path: path, dir: filepath.Dir(path), log: flags&sqlite3.SQLITE_OPEN_WAL != 0}
 	return rc
 }
 
 // methods are those of one kind of file; the log is another kind than the file
 // itself, which knows locks.
-type methods struct{ plain, ours sqlite3.Tsqlite3_io_methods }
+type methods struct {
+	plain sqlite3.Tsqlite3_io_methods
+	ours  uintptr // in SQLite's memory, and never freed
+}
 
-// methodsOf makes our methods from SQLite's. They are kept, for SQLite's
-// pointer to them is none that the garbage collector sees.
-func methodsOf(p uintptr) *methods {
-	if m, ok := kinds.Load(p); ok {
-		return m.(*methods)
+// methodsOf makes our methods from SQLite's.
+func (r *registry) methodsOf(tls *libc.TLS, p uintptr) *methods {
+	if m := r.kinds[p]; m != nil {
+		return m
 	}
 	m := &methods{plain: *(*sqlite3.Tsqlite3_io_methods)(at(p))}
-	m.ours = m.plain
-	m.ours.FxClose = pointer(closeFunc(xClose))
-	m.ours.FxRead = pointer(readFunc(xRead))
-	m.ours.FxWrite = pointer(readFunc(xWrite))
-	m.ours.FxTruncate = pointer(truncFunc(xTruncate))
-	m.ours.FxSync = pointer(syncFunc(xSync))
-	m.ours.FxFileSize = pointer(sizeFunc(xFileSize))
-	kept, _ := kinds.LoadOrStore(p, m)
-	return kept.(*methods)
+	m.ours = libc.Xmalloc(tls, libc.Tsize_t(unsafe.Sizeof(m.plain)))
+	if m.ours == 0 {
+		return nil
+	}
+	ours := m.plain
+	ours.FxClose = pointer(xClose)
+	ours.FxRead = pointer(xRead)
+	ours.FxWrite = pointer(xWrite)
+	ours.FxTruncate = pointer(xTruncate)
+	ours.FxSync = pointer(xSync)
+	ours.FxFileSize = pointer(xFileSize)
+	*(*sqlite3.Tsqlite3_io_methods)(at(m.ours)) = ours
+	r.kinds[p] = m
+	return m
 }
 
 // file is one open file. SQLite uses it from one thread at a time.
@@ -138,15 +162,19 @@ type file struct {
 }
 
 func of(p uintptr) *file {
-	f, _ := files.Load(p)
-	return f.(*file)
+	known.mu.RLock()
+	defer known.mu.RUnlock()
+	return known.files[p]
 }
 
 func (f *file) fault(op string) error {
-	if hook, ok := faults.Load(f.dir); ok {
-		return hook.(Fault)(op, f.path)
+	known.mu.RLock()
+	hook := known.faults[f.dir]
+	known.mu.RUnlock()
+	if hook == nil {
+		return nil
 	}
-	return nil
+	return hook(op, f.path)
 }
 
 // maxBuffer is what is kept of a commit before it is passed on in parts.
@@ -247,7 +275,9 @@ func xFileSize(tls *libc.TLS, p, size uintptr) int32 {
 func xClose(tls *libc.TLS, p uintptr) int32 {
 	f := of(p)
 	flushed := f.flush()
-	files.Delete(p)
+	known.mu.Lock()
+	delete(known.files, p)
+	known.mu.Unlock()
 	if rc := function[closeFunc](f.plain.FxClose)(tls, p); rc != sqlite3.SQLITE_OK {
 		return rc
 	}

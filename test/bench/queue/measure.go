@@ -91,7 +91,7 @@ func load(ctx context.Context, c config, q queue.Queue, t trial) (rate, error) {
 	took, cpu := time.Since(begin), cpuTime()-cpuBefore
 	all := slices.Concat(waits...)
 	if len(all) == 0 {
-		return rate{}, errors.Join(append(errs, errors.New("nothing was published"))...)
+		return rate{}, errors.Join(errors.New("nothing was published"), errors.Join(errs...))
 	}
 	slices.Sort(all)
 	return rate{
