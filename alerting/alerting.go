@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -114,7 +115,7 @@ func (a *Alerting) prepareEngine() (err error) {
 	if !a.cfg.embedsPrometheus() {
 		return nil
 	}
-	settings, err := a.cfg.engineSettings(a.self, a.log)
+	settings, err := a.cfg.engineSettings(a.self, a.instance(), a.log)
 	if err != nil {
 		return err
 	}
@@ -128,6 +129,13 @@ func (a *Alerting) prepareEngine() (err error) {
 		Notify: a.keeper.notify, ExternalURL: external, Settings: settings, SpaceLow: a.o.Store.SpaceLow,
 	})
 	return err
+}
+
+// instance is what our own series are labelled with: this machine, whatever the
+// port.
+func (a *Alerting) instance() string {
+	_, host, _ := strings.Cut(a.o.Source, "/")
+	return host
 }
 
 // external is how people reach a path of ours.
@@ -212,7 +220,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	}
 	before := a.cfg
 	if a.engine != nil {
-		settings, err := c.engineSettings(a.self, a.log)
+		settings, err := c.engineSettings(a.self, a.instance(), a.log)
 		if err == nil {
 			err = a.engine.Apply(ctx, settings)
 		}
@@ -247,7 +255,7 @@ func (a *Alerting) reloadable(c Config) (manager.Settings, error) {
 // restore goes back to what ran, after a part of a new configuration was
 // refused.
 func (a *Alerting) restore(ctx context.Context, before Config) error {
-	settings, err := before.engineSettings(a.self, a.log)
+	settings, err := before.engineSettings(a.self, a.instance(), a.log)
 	if err != nil {
 		return err
 	}

@@ -28,14 +28,14 @@ type scrapeFile struct {
 
 // prometheusConfig makes Prometheus' configuration: our own jobs and those of
 // the user. Prometheus itself fills in defaults, so it is made as text.
-func (c Config) prometheusConfig(self *url.URL, log *slog.Logger) (*promconfig.Config, error) {
+func (c Config) prometheusConfig(self *url.URL, instance string, log *slog.Logger) (*promconfig.Config, error) {
 	f := scrapeFile{Global: map[string]string{
 		"scrape_interval": c.ScrapeInterval.String(), "scrape_timeout": min(c.ScrapeInterval, 10*time.Second).String(),
 		"evaluation_interval": c.EvaluationInterval.String(),
 	}}
 	if self != nil {
-		f.Scrapes = append(f.Scrapes, c.ownJob(self, selfJob, "/metrics", c.ScrapeInterval),
-			c.ownJob(self, targetsJob, "/targets/metrics", min(c.ScrapeInterval, verdictEvery)))
+		f.Scrapes = append(f.Scrapes, c.ownJob(self, instance, selfJob, "/metrics", c.ScrapeInterval),
+			c.ownJob(self, instance, targetsJob, "/targets/metrics", min(c.ScrapeInterval, verdictEvery)))
 	}
 	if c.ScrapeConfigs.Kind != 0 {
 		var own []any
@@ -56,11 +56,12 @@ func (c Config) prometheusConfig(self *url.URL, log *slog.Logger) (*promconfig.C
 	return loaded, nil
 }
 
-func (c Config) ownJob(self *url.URL, name, path string, every time.Duration) map[string]any {
+func (c Config) ownJob(self *url.URL, instance, name, path string, every time.Duration) map[string]any {
 	job := map[string]any{
 		"job_name": name, "scheme": self.Scheme, "metrics_path": path,
 		"scrape_interval": every.String(), "scrape_timeout": every.String(),
-		"static_configs": []any{map[string]any{"targets": []string{self.Host}}},
+		// An alert is the same one after we moved to another port.
+		"static_configs": []any{map[string]any{"targets": []string{self.Host}, "labels": map[string]string{"instance": instance}}},
 	}
 	if name == targetsJob {
 		job["honor_labels"] = true // the target's own names, as on its signals
@@ -89,12 +90,12 @@ func (c Config) ruleFiles() ([]string, error) {
 	return files, nil
 }
 
-func (c Config) engineSettings(self *url.URL, log *slog.Logger) (engine.Settings, error) {
+func (c Config) engineSettings(self *url.URL, instance string, log *slog.Logger) (engine.Settings, error) {
 	files, err := c.ruleFiles()
 	if err != nil {
 		return engine.Settings{}, err
 	}
-	loaded, err := c.prometheusConfig(self, log)
+	loaded, err := c.prometheusConfig(self, instance, log)
 	if err != nil {
 		return engine.Settings{}, err
 	}
