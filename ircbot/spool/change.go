@@ -1,0 +1,300 @@
+package spool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/colliehq/collie/internal/store"
+	"github.com/colliehq/collie/ircbot/words"
+)
+
+// ErrGone is a line that does not wait any more: something newer took its place,
+// or it was dropped. Look again at what is open.
+var ErrGone = errors.New("the line does not wait any more")
+
+// one holds that a statement changed one row.
+func one(res sql.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return ErrGone
+}
+
+// Send marks a line as handed to the server, before it is: whatever happens
+// next, it is known that it may have arrived.
+func (p *Spool) Send(ctx context.Context, l Line) (Line, error) {
+	l.State, l.Sent = Sent, p.now()
+	l.Tries++
+	err := p.store.Tx(ctx, func(tx *store.Tx) error {
+		if err := one(tx.Exec(`UPDATE ircbot_lines SET state = 'sent', tries = ?, sent_ns = ? WHERE id = ? AND state = 'queued'`, l.Tries, nanos(l.Sent), l.ID)); err != nil {
+			return err
+		}
+		tx.OnCommit(func() { p.replace(l) })
+		return nil
+	})
+	if err != nil {
+		return Line{}, fmt.Errorf("mark a line as sent: %w", err)
+	}
+	return l, nil
+}
+
+// Fold makes one line of several that wait, which says about instead, and marks
+// it as sent.
+func (p *Spool) Fold(ctx context.Context, lines []Line, about words.About) (Line, error) {
+	var out Line
+	now := p.now()
+	err := p.store.Tx(ctx, func(tx *store.Tx) error {
+		out = Line{
+			Network: lines[0].Network, Channel: lines[0].Channel, Lane: lines[0].Lane, State: Sent, Tries: 1, About: about, Place: lines[0].Place,
+			Target: common(lines), Seen: lines[0].Seen, Accepted: lines[0].Accepted, Sent: now,
+		}
+		if err := insert(tx, &out); err != nil {
+			return err
+		}
+		for _, l := range lines {
+			if err := one(tx.Exec(`UPDATE ircbot_lines SET state = 'folded', into_id = ?, done_ns = ? WHERE id = ? AND state = 'queued'`, out.ID, nanos(now), l.ID)); err != nil {
+				return err
+			}
+		}
+		kept := out
+		tx.OnCommit(func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.net(kept.Network).remove(ids(lines))
+			p.net(kept.Network).add(&kept)
+		})
+		return nil
+	})
+	if err != nil {
+		return Line{}, fmt.Errorf("fold %d lines: %w", len(lines), err)
+	}
+	return out, nil
+}
+
+// common is the target of all lines, if it is one.
+func common(lines []Line) string {
+	for _, l := range lines {
+		if l.Target != lines[0].Target {
+			return ""
+		}
+	}
+	return lines[0].Target
+}
+
+func ids(lines []Line) map[int64]bool {
+	out := make(map[int64]bool, len(lines))
+	for _, l := range lines {
+		out[l.ID] = true
+	}
+	return out
+}
+
+func (p *Spool) replace(l Line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := p.net(l.Network).open
+	if i := slices.IndexFunc(open, func(o *Line) bool { return o.ID == l.ID }); i >= 0 {
+		open[i] = &l
+	}
+}
+
+// Confirm marks a line as arrived. also runs in the same transaction.
+func (p *Spool) Confirm(ctx context.Context, l Line, method string, also func(*store.Tx) error) error {
+	err := p.store.Tx(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`UPDATE ircbot_lines SET state = 'confirmed', method = ?, done_ns = ? WHERE id = ?`, method, nanos(p.now()), l.ID)
+		if err != nil {
+			return err
+		}
+		tx.OnCommit(func() { p.forget(l) })
+		return also(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("mark line %d as confirmed: %w", l.ID, err)
+	}
+	return nil
+}
+
+func (p *Spool) forget(lines ...Line) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	gone := ids(lines)
+	for _, n := range p.nets {
+		n.remove(gone)
+	}
+}
+
+// Requeue queues lines again that nobody knows to have arrived. also runs in
+// the same transaction.
+func (p *Spool) Requeue(ctx context.Context, lines []Line, also func(*store.Tx) error) error {
+	err := p.store.Tx(ctx, func(tx *store.Tx) error {
+		for _, l := range lines {
+			if _, err := tx.Exec(`UPDATE ircbot_lines SET state = 'queued' WHERE id = ? AND state = 'sent'`, l.ID); err != nil {
+				return err
+			}
+			l.State = Queued
+			tx.OnCommit(func() { p.replace(l) })
+		}
+		return also(tx)
+	})
+	if err != nil {
+		return fmt.Errorf("queue %d lines again: %w", len(lines), err)
+	}
+	return nil
+}
+
+// Drop gives up lines that cannot be kept, or that have nowhere to go.
+func (p *Spool) Drop(ctx context.Context, lines []Line) error {
+	err := p.store.Tx(ctx, func(tx *store.Tx) error { return p.drop(tx, lines) })
+	if err != nil {
+		return fmt.Errorf("drop %d lines: %w", len(lines), err)
+	}
+	return nil
+}
+
+func (p *Spool) drop(tx *store.Tx, lines []Line) error {
+	for _, l := range lines {
+		if _, err := tx.Exec(`UPDATE ircbot_lines SET state = 'dropped', done_ns = ? WHERE id = ? AND state = 'queued'`, nanos(p.now()), l.ID); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() { p.forget(lines...) })
+	return nil
+}
+
+// shed drops what the limit in bytes does not allow beside the lines that come:
+// the least urgent lane first, of it the oldest. One line in its place says how
+// many they were.
+func (p *Spool) shed(tx *store.Tx, name string, coming []*Line) (gone []Line, err error) {
+	more := 0
+	for _, l := range coming {
+		if l.Network == name {
+			more += l.bytes
+		}
+	}
+	p.mu.Lock()
+	n := p.net(name)
+	over := n.used + more - n.limits.bytes
+	p.mu.Unlock()
+	if over <= 0 {
+		return nil, nil
+	}
+	open := p.Open(name)
+	slices.SortStableFunc(open, func(a, b Line) int { return int(b.Lane - a.Lane) })
+	for _, l := range open {
+		if over <= 0 {
+			break
+		}
+		if l.Waits() && l.About.Kind != words.Dropped {
+			over -= l.bytes
+			gone = append(gone, l)
+		}
+	}
+	return gone, p.replaceByCount(tx, name, gone)
+}
+
+// Expire drops what waits for longer than the limit, and says so in a line for
+// each channel.
+func (p *Spool) Expire(ctx context.Context, name string) (gone []Line, err error) {
+	p.mu.Lock()
+	limit := p.now().Add(-p.net(name).age)
+	p.mu.Unlock()
+	for _, l := range p.Open(name) {
+		if l.Accepted.Before(limit) && l.State == Queued && l.About.Kind != words.Dropped {
+			gone = append(gone, l)
+		}
+	}
+	if len(gone) == 0 {
+		return nil, nil
+	}
+	return gone, p.store.Tx(ctx, func(tx *store.Tx) error { return p.replaceByCount(tx, name, gone) })
+}
+
+// replaceByCount drops lines, and leaves one in each channel that counts them.
+func (p *Spool) replaceByCount(tx *store.Tx, name string, gone []Line) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	counts := map[string]*Line{}
+	for _, l := range gone {
+		c := counts[l.Channel]
+		if c == nil {
+			c = &Line{Network: name, Channel: l.Channel, Lane: Info, State: Queued, Accepted: p.now(), Seen: p.now(), About: words.About{Kind: words.Dropped, Link: l.About.More}}
+			counts[l.Channel] = c
+		}
+		c.About.Count += l.About.Alerts()
+	}
+	old := p.Open(name)
+	for _, c := range counts {
+		for _, l := range old {
+			if l.Channel == c.Channel && l.About.Kind == words.Dropped && l.Waits() {
+				c.About.Count += l.About.Count
+				gone = append(gone, l)
+			}
+		}
+		if err := insert(tx, c); err != nil {
+			return err
+		}
+		tx.OnCommit(func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.net(name).add(c)
+		})
+	}
+	return p.drop(tx, gone)
+}
+
+// Supersede marks lines as said by another one that is accepted in the same
+// transaction.
+func (p *Spool) Supersede(tx *store.Tx, lines []Line, by *Line) error {
+	for _, l := range lines {
+		if _, err := tx.Exec(`UPDATE ircbot_lines SET state = 'folded', into_id = ?, done_ns = ? WHERE id = ? AND state = 'queued'`, by.ID, nanos(p.now()), l.ID); err != nil {
+			return err
+		}
+	}
+	tx.OnCommit(func() { p.forget(lines...) })
+	return nil
+}
+
+// Members are the lines that were folded into one.
+func (p *Spool) Members(ctx context.Context, into int64) ([]Line, error) {
+	found, err := p.query(ctx, `SELECT `+columns+` FROM ircbot_lines WHERE into_id = ? ORDER BY id`, into)
+	return values(found), err
+}
+
+// Newest are the newest lines of all networks and states.
+func (p *Spool) Newest(ctx context.Context, limit int) ([]Line, error) {
+	found, err := p.query(ctx, `SELECT `+columns+` FROM ircbot_lines ORDER BY id DESC LIMIT ?`, limit)
+	return values(found), err
+}
+
+func values(lines []*Line) []Line {
+	out := make([]Line, len(lines))
+	for i, l := range lines {
+		out[i] = *l
+	}
+	return out
+}
+
+// Purge deletes what is done for longer than it is kept, and what channels were
+// told of alerts that are over for long.
+func (p *Spool) Purge(ctx context.Context) error {
+	limit := p.now().Add(-keep)
+	err := p.store.Tx(ctx, func(tx *store.Tx) error {
+		if _, err := tx.Exec(`DELETE FROM ircbot_lines WHERE id IN (SELECT id FROM ircbot_lines WHERE done_ns > 0 AND done_ns < ? LIMIT 10000)`, nanos(limit)); err != nil {
+			return err
+		}
+		_, err := tx.Exec(`DELETE FROM ircbot_told WHERE told_ns < ? AND status = 'resolved'`, nanos(limit.Add(-7*24*time.Hour)))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("purge the IRC spool: %w", err)
+	}
+	return nil
+}
