@@ -69,6 +69,12 @@ func (s *states) set(target, state string) {
 	s.of[target] = state
 }
 
+func (s *states) failing(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = is
+}
+
 func (s *states) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +145,8 @@ func (r *rig) start() *rig {
 		r.t.Fatal(err)
 	}
 	r.queue = sqlite.New(r.store, sqlite.Options{})
-	if err := r.queue.Declare(ctx, queue.Subscription{Topic: signal.TopicSignals, Name: "test"}); err != nil {
+	if err := r.queue.Declare(ctx,
+		queue.Subscription{Topic: signal.TopicSignals, Name: "test"}, queue.Subscription{Topic: signal.TopicSignals, Name: "deadman"}); err != nil {
 		r.t.Fatal(err)
 	}
 	mux := http.NewServeMux()
