@@ -171,6 +171,11 @@ func (l *Link) dial(ctx context.Context) (net.Conn, error) {
 // server or by the end of the connection. It must be called by one goroutine.
 func (l *Link) Send(m wire.Message) {
 	e := &girc.Event{Command: m.Command, Params: m.Params}
+	if m.Is("PRIVMSG", "NOTICE") {
+		// girc would split it, by characters and by a wrong length; what it does
+		// not know as a message it leaves alone.
+		e = &girc.Event{Command: wire.New(m.Command, m.Params...).String()}
+	}
 	if len(m.Tags) > 0 {
 		e.Tags = girc.Tags{}
 		for k, v := range m.Tags {

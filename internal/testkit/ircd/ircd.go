@@ -25,6 +25,7 @@ type Options struct {
 	Keys     map[string]string // of channels
 	Refuse   map[string]string // JOIN of the channel is answered by the numeric
 	Taken    []string          // nicks in use
+	Mute     []string          // channels that refuse what is said
 	Blank    bool              // sends blank and broken lines between others
 	NoEcho   bool              // takes echo-message and does not echo
 	Cut      int               // bytes of a whole line that it passes on; 0 means 512 without CR LF
@@ -204,6 +205,11 @@ func (c *client) read() {
 		c.s.mu.Unlock()
 		if delay > 0 {
 			time.Sleep(delay)
+		}
+		select {
+		case <-c.gone:
+			return // what a crashed server did not read is lost
+		default:
 		}
 		c.s.mu.Lock()
 		c.s.lines = append(c.s.lines, line)
@@ -402,7 +408,7 @@ func (c *client) say(label, command, target, text string) {
 		tag = "@label=" + label + " "
 	}
 	self := target == c.nick
-	if !self && !c.rooms[target] && c.s.find(target) == nil {
+	if !self && !c.rooms[target] && c.s.find(target) == nil || slices.Contains(c.s.o.Mute, target) {
 		code, why := "401", "No such nick/channel"
 		if strings.HasPrefix(target, "#") {
 			code, why = "404", "Cannot send to channel"
