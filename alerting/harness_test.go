@@ -107,6 +107,7 @@ type rig struct {
 	url      string
 	seen     chan signal.Signal
 	stop     func()
+	now      func() time.Time
 }
 
 func testConfig(t testing.TB, dir string) Config {
@@ -160,7 +161,7 @@ func (r *rig) start() *rig {
 	mux.Handle("/targets/metrics", r.states)
 	r.alerting, err = New(ctx, Options{
 		Config: r.cfg, Store: r.store, Registry: r.registry, Gatherer: r.registry, Listener: r.url,
-		Dir: filepath.Join(r.dir, "data", "alerting"), Log: log, Source: "alerting/test",
+		Dir: filepath.Join(r.dir, "data", "alerting"), Log: log, Source: "alerting/test", Now: r.now,
 	})
 	if err != nil {
 		r.t.Fatal(err)
