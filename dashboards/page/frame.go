@@ -73,7 +73,8 @@ func (p *Page) serveAsset(w http.ResponseWriter, r *http.Request) *view {
 // frame is what the layout needs, whatever the page.
 type frame struct {
 	Title   string
-	Here    string // which link of the header is this page: "targets", "journal"
+	Here    string // which link of the header is this page: "targets", "alerts", "journal"
+	Alerts  bool   // there is a page of alerts
 	CSS     string
 	Icon    string
 	Now     moment
@@ -88,7 +89,7 @@ type frame struct {
 
 func (p *Page) frame(r *http.Request, here, title string) frame {
 	f := frame{
-		Title: title, Here: here, Version: p.o.Version, Docs: p.o.Docs,
+		Title: title, Here: here, Alerts: p.o.Barks != nil, Version: p.o.Version, Docs: p.o.Docs,
 		CSS: p.assets.url["page.css"], Icon: p.assets.url["icon.svg"],
 		Now: p.clock().moment(p.o.Now()), States: badness(), Legend: legend(),
 		Refresh: refresh(r.URL.Query().Get("refresh")),

@@ -20,6 +20,7 @@ import (
 // Options are what a Page is built from. Source is required.
 type Options struct {
 	Source   Source
+	Barks    Barks            // alerts and IRC; nil: there is no page about them
 	Version  string           // shown in the footer
 	Docs     string           // address of the documentation; default: the project's
 	Location *time.Location   // of the times shown; default UTC
@@ -37,6 +38,7 @@ type Page struct {
 	index  *template.Template
 	target *template.Template
 	list   *template.Template // the journal
+	alerts *template.Template
 	note   *template.Template // 404 and other single messages
 }
 
@@ -60,12 +62,13 @@ func New(o Options) *Page {
 	return &Page{
 		o: o, assets: loadAssets(),
 		index: parse("index.html"), target: parse("target.html"),
-		list: parse("journal.html"), note: parse("note.html"),
+		list: parse("journal.html"), alerts: parse("alerts.html"), note: parse("note.html"),
 	}
 }
 
-// Register adds the pages to mux: /, /targets/{name}, /journal, /assets/ and,
-// for every path that nobody else claims, a 404 that helps.
+// Register adds the pages to mux: /, /targets/{name}, /journal, /alerts if there
+// are Barks, /assets/ and, for every path that nobody else claims, a 404 that
+// helps.
 //
 // The patterns carry no method. Another room serves /targets/metrics, and a
 // pattern with a method would be in conflict with one that has none.
@@ -74,6 +77,9 @@ func (p *Page) Register(mux *http.ServeMux) {
 	mux.Handle("/targets/{name}", p.handler(p.serveTarget))
 	mux.Handle("/targets/{name}/{$}", p.handler(p.serveTarget)) // see targetURL
 	mux.Handle("/journal", p.handler(p.serveJournal))
+	if p.o.Barks != nil {
+		mux.Handle("/alerts", p.handler(p.serveAlerts))
+	}
 	mux.Handle("/assets/{file}", p.handler(p.serveAsset))
 	mux.Handle("/", p.handler(p.serveNotFound))
 }
