@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/common/version"
 
+	"github.com/colliehq/collie/alerting"
 	"github.com/colliehq/collie/dashboards/page"
 	"github.com/colliehq/collie/exporters"
 	"github.com/colliehq/collie/exporters/probe"
@@ -25,6 +27,7 @@ import (
 	"github.com/colliehq/collie/internal/daemon"
 	"github.com/colliehq/collie/internal/queue/sqlite"
 	"github.com/colliehq/collie/internal/store"
+	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
 )
 
@@ -61,14 +64,14 @@ func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
 	reg := newRegistry()
 	kinds, closeKinds := a.kinds(log.With("room", "exporters"), reg)
 	defer closeKinds()
-	w := &wiring{app: a, log: log, registry: reg, kinds: kinds}
+	w := &wiring{app: a, log: log, registry: reg, kinds: kinds, dir: storagePath(f.storage), url: server.URL()}
 	w.machine = exporters.Machine{Listener: server.URL(), Log: log.With("room", "exporters")}
 	loaded, err := a.loadOrFind(ctx, kinds, w.machine)
 	if err != nil {
 		return err
 	}
 	w.running.Store(loaded)
-	st, err := store.Open(ctx, store.Options{Dir: storagePath(f.storage), Log: log.With("room", "store"), Registry: reg})
+	st, err := store.Open(ctx, store.Options{Dir: w.dir, Log: log.With("room", "store"), Registry: reg})
 	if err != nil {
 		return err
 	}
@@ -107,39 +110,36 @@ type wiring struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	store    *store.Store
+	dir, url string // the data directory; our own listener
 	machine  exporters.Machine
 	kinds    []probe.Kind
 	running  atomic.Pointer[config.Config]
 	exporter *exporters.Exporter
 	ledger   *ledger.Ledger
+	alerting *alerting.Alerting
+	bot      *ircbot.Bot
 }
 
 // assemble makes the rooms and the stages in which they run: what receives is
 // started first and stopped last.
 func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemon.Server) (*daemon.Group, error) {
-	queue := sqlite.New(w.store, sqlite.Options{})
-	var err error
-	// The ledger declares its subscriptions before the exporter can publish.
-	if w.ledger, err = ledger.New(ledger.Options{
-		Config: w.running.Load().Ledger, Store: w.store, Queue: queue, Registry: w.registry, Log: w.log.With("room", "ledger"),
-	}); err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
-	}
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
-	if w.exporter, err = exporters.New(ctx, exporters.Options{
-		Config: w.running.Load().Exporters, Modules: w.running.Load().Modules, Kinds: w.kinds, Store: w.store, Registry: w.registry,
-		Log: w.log.With("room", "exporters"), Source: "exporter/" + host,
-	}); err != nil {
-		return nil, fmt.Errorf("exporters: %w", err)
+	queue := sqlite.New(w.store, sqlite.Options{})
+	if err := w.listeners(ctx, queue, host); err != nil {
+		return nil, err
+	}
+	if err := w.talkers(ctx, host); err != nil {
+		return nil, err
 	}
 	reload := daemon.NewReloader(w.log, w.registry, w.reload)
 	group := daemon.NewGroup(w.log, drain,
 		[]daemon.Task{server, w.store.Guard()},
-		[]daemon.Task{w.ledger},
+		[]daemon.Task{w.ledger, w.bot},
 		[]daemon.Task{w.exporter},
+		[]daemon.Task{w.alerting},
 		[]daemon.Task{daemon.NewSignals(w.log, reload.Reload)},
 	)
 	w.register(mux, daemon.Admin{
@@ -151,10 +151,47 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 	return group, nil
 }
 
+// listeners makes the rooms that receive signals: they declare their
+// subscriptions before anybody publishes.
+func (w *wiring) listeners(ctx context.Context, queue *sqlite.Queue, host string) (err error) {
+	c := w.running.Load()
+	if w.ledger, err = ledger.New(ledger.Options{
+		Config: c.Ledger, Store: w.store, Queue: queue, Registry: w.registry, Log: w.log.With("room", "ledger"),
+	}); err != nil {
+		return fmt.Errorf("ledger: %w", err)
+	}
+	if w.bot, err = ircbot.New(ctx, ircbot.Options{
+		Config: c.IRC, Store: w.store, Queue: queue, Registry: w.registry, Log: w.log.With("room", "ircbot"),
+		Source: "ircbot/" + host, Questions: questions{w}, MoreURL: w.url,
+	}); err != nil {
+		return fmt.Errorf("ircbot: %w", err)
+	}
+	return nil
+}
+
+// talkers makes the rooms that publish signals.
+func (w *wiring) talkers(ctx context.Context, host string) (err error) {
+	c := w.running.Load()
+	if w.exporter, err = exporters.New(ctx, exporters.Options{
+		Config: c.Exporters, Modules: c.Modules, Kinds: w.kinds, Store: w.store, Registry: w.registry,
+		Log: w.log.With("room", "exporters"), Source: "exporter/" + host,
+	}); err != nil {
+		return fmt.Errorf("exporters: %w", err)
+	}
+	if w.alerting, err = alerting.New(ctx, alerting.Options{
+		Config: c.Alerting, Store: w.store, Registry: w.registry, Gatherer: w.registry, Listener: w.url,
+		Dir: filepath.Join(w.dir, "alerting"), Log: w.log.With("room", "alerting"), Source: "alerting/" + host,
+	}); err != nil {
+		return fmt.Errorf("alerting: %w", err)
+	}
+	return nil
+}
+
 func (w *wiring) register(mux *http.ServeMux, admin daemon.Admin) {
 	admin.Register(mux)
 	w.ledger.Register(mux)
 	w.exporter.Register(mux)
+	w.alerting.Register(mux)
 	page.New(page.Options{Source: pageSource{w.ledger}, Version: version.Version, Log: w.log.With("room", "page")}).Register(mux)
 }
 
@@ -167,7 +204,11 @@ func (w *wiring) reload(ctx context.Context) error {
 	if err := w.exporter.Reload(ctx, next.Exporters, next.Modules); err != nil {
 		return err
 	}
+	if err := w.alerting.Reload(ctx, next.Alerting); err != nil {
+		return err
+	}
 	w.ledger.Reload(next.Ledger)
+	w.bot.Reload(next.IRC)
 	w.running.Store(next)
 	return nil
 }

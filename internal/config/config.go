@@ -9,9 +9,11 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/colliehq/collie/alerting"
 	"github.com/colliehq/collie/exporters"
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/strictyaml"
+	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
 )
 
@@ -19,6 +21,8 @@ import (
 type Config struct {
 	Exporters exporters.Config `yaml:",inline"`
 	Ledger    ledger.Config    `yaml:"ledger"`
+	Alerting  alerting.Config  `yaml:"alerting"`
+	IRC       ircbot.Config    `yaml:"irc"`
 	State     Engine           `yaml:"state"`
 	Queue     Engine           `yaml:"queue"`
 
@@ -34,6 +38,7 @@ type Config struct {
 func Default() *Config {
 	return &Config{
 		Exporters: exporters.DefaultConfig(), Ledger: ledger.Default(),
+		Alerting: alerting.DefaultConfig(), IRC: ircbot.Default(),
 		State: Engine{sqlite}, Queue: Engine{sqlite},
 		env: newExpansions(),
 	}
@@ -118,7 +123,7 @@ func refuseLater(top *yaml.Node, bad strictyaml.Bad) {
 			kept = append(kept, key, top.Content[i+1])
 			continue
 		}
-		bad(key.Line, key.Value, "is not in this version of Collie, which watches and records; remove the section or comment it out")
+		bad(key.Line, key.Value, "is not in this version of Collie, which watches and barks; remove the section or comment it out")
 	}
 	top.Content = kept
 }
@@ -140,9 +145,23 @@ func (c *Config) validate(lines strictyaml.Lines, n *notes, written explained, k
 	}
 	c.Exporters.Validate(below(""))
 	c.Ledger.Validate(below("ledger"))
+	c.validateAlerting(below)
 	c.State.validate("state", below(""))
 	c.Queue.validate("queue", below(""))
 	if modulesKnown {
 		c.Exporters.ValidateModules(c.Modules, kinds, tell)
+	}
+}
+
+// validateAlerting looks at what is told and at who is told it: a receiver that
+// irc names must be one that alerts are routed to.
+func (c *Config) validateAlerting(below func(prefix string) func(path, format string, args ...any)) {
+	c.Alerting.Queued, c.Alerting.Folder = c.IRC.Receivers(), filepath.Dir(c.File)
+	c.Alerting.Validate(below("alerting"))
+	bad := below("")
+	c.IRC.Validate(func(path, format string, args ...any) { bad("irc"+path, format, args...) })
+	unreached, _ := c.Alerting.Unreached(c.Alerting.Queued)
+	for _, name := range unreached {
+		bad("irc", "no alert reaches receiver %q: it is not in the alertmanager.yml of alerting.config_file", name)
 	}
 }

@@ -25,7 +25,7 @@ func (e Engine) validate(section string, bad func(path, format string, args ...a
 // notYet reports whether the section is one that later versions have.
 func notYet(section string) bool {
 	switch section {
-	case "alerting", "irc", "webhooks", "logs", "herder":
+	case "webhooks", "logs", "herder":
 		return true
 	}
 	return false
