@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/colliehq/collie/internal/secret"
 )
 
 const (
@@ -37,6 +39,9 @@ func (c *Client) now() time.Time {
 	}
 	return c.Now
 }
+
+// shown is the address for people: without the password.
+func (c *Client) shown() string { return secret.URLs(c.URL) }
 
 func (c *Client) clock(t time.Time) string {
 	zone := c.Zone
@@ -63,7 +68,7 @@ func get[T any](ctx context.Context, c *Client, path string, params ...string) (
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
-		return e, fmt.Errorf("--url %s: %w", c.URL, err)
+		return e, fmt.Errorf("--url %s: %w", c.shown(), err)
 	}
 	req.Header.Set("Accept", "application/json")
 	resp, err := c.HTTP.Do(req)
@@ -75,8 +80,11 @@ func get[T any](ctx context.Context, c *Client, path string, params ...string) (
 	if err != nil {
 		return e, c.unreachable(ctx, err)
 	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return e, fmt.Errorf("%s wants a user and a password; write them into COLLIE_URL, as http://USER:PASSWORD@localhost:9797", c.shown())
+	}
 	if err := json.Unmarshal(raw, &e); err != nil || e.Status == "" {
-		return e, fmt.Errorf("%s answered %q, but not as Collie does; does --url point to Collie?", c.URL, resp.Status)
+		return e, fmt.Errorf("%s answered %q, but not as Collie does; does --url point to Collie?", c.shown(), resp.Status)
 	}
 	if e.Status != "success" {
 		return e, errors.New(clean(e.Error))
@@ -87,7 +95,7 @@ func get[T any](ctx context.Context, c *Client, path string, params ...string) (
 func (c *Client) address(path string, params []string) (string, error) {
 	base, err := url.Parse(c.URL)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return "", fmt.Errorf("--url %q is not an address; write one as http://localhost:9797", c.URL)
+		return "", fmt.Errorf("--url %q is not an address; write one as http://localhost:9797", c.shown())
 	}
 	q := url.Values{}
 	for pair := range slices.Chunk(params, 2) {
@@ -107,7 +115,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err // without the address, which is told anyhow
 	}
-	return fmt.Errorf("cannot reach Collie at %s: %w; is it running? use --url if it is elsewhere", c.URL, err)
+	return fmt.Errorf("cannot reach Collie at %s: %w; is it running? use --url if it is elsewhere", c.shown(), err)
 }
 
 // all asks for page after page.

@@ -53,6 +53,23 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// The address may hold a password, and what is said may end in a log.
+func TestErrorsTellNoPassword(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "Unauthorized", http.StatusUnauthorized)
+	}))
+	secretive := strings.Replace(server.URL, "http://", "http://alice:hunter2@", 1)
+	c := &client.Client{URL: secretive, HTTP: server.Client()}
+	_, unknown := c.Status(t.Context(), io.Discard, client.StatusOptions{})
+	server.Close()
+	_, away := c.Status(t.Context(), io.Discard, client.StatusOptions{})
+	for err, want := range map[error]string{unknown: "wants a user and a password", away: "cannot reach Collie at http://alice:<secret>@"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
 func TestMistakes(t *testing.T) {
 	c := fake(t, map[string]string{
 		"/api/collie/v1/why":       `{"status":"error","error":"no such target: x"}`,
@@ -69,6 +86,8 @@ func TestMistakes(t *testing.T) {
 			return err
 		}, `answered "404 Not Found", but not as Collie does`},
 		"output": {func() error { return c.Downtimes(t.Context(), io.Discard, client.DowntimesOptions{Output: "xml"}) }, `--output "xml" is not one of table, json, csv`},
+		"since":  {func() error { return c.Downtimes(t.Context(), io.Discard, client.DowntimesOptions{Since: "30"}) }, "--since 30 has no unit; write 30d for days or 30h for hours"},
+		"until":  {func() error { return c.Downtimes(t.Context(), io.Discard, client.DowntimesOptions{Until: "7"}) }, "--until 7 has no unit"},
 		"tz":     {func() error { return c.Downtimes(t.Context(), io.Discard, client.DowntimesOptions{Zone: "UTC"}) }, "--tz UTC goes with --by month"},
 		"address": {func() error {
 			return (&client.Client{URL: "localhost:9797", HTTP: c.HTTP}).Why(t.Context(), io.Discard, client.WhyOptions{Subject: "x"})

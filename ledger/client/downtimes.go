@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -31,6 +32,9 @@ type DowntimesOptions struct {
 func (c *Client) Downtimes(ctx context.Context, w io.Writer, o DowntimesOptions) error {
 	how, err := output(o.Output, Table, JSON, CSV)
 	if err != nil {
+		return err
+	}
+	if err := cmp.Or(withUnit("since", o.Since), withUnit("until", o.Until)); err != nil {
 		return err
 	}
 	if o.Since == "" {

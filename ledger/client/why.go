@@ -23,6 +23,9 @@ func (c *Client) Why(ctx context.Context, w io.Writer, o WhyOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := withUnit("since", o.Since); err != nil {
+		return err
+	}
 	if !strings.Contains(o.Subject, "/") {
 		o.Subject = signal.TargetSubject(o.Subject)
 	}
