@@ -21,6 +21,7 @@ import (
 type Machine struct {
 	Modules    []probe.Module // the built-in ones
 	Listener   string         // our own: an address as 127.0.0.1:9797, or a URL
+	Locked     bool           // who asks it needs a password
 	Log        *slog.Logger
 	ResolvConf string // empty means /etc/resolv.conf
 	Routes     string // empty means /proc/net/route
@@ -172,8 +173,9 @@ func (m Machine) gateway() (string, bool) {
 	return "", false
 }
 
-// ourselves is our own listener. A listener with TLS may ask for a certificate
-// that no default can have: there the connection has to do.
+// ourselves is our own listener. One with TLS may ask for a certificate, one
+// with users asks for a password, and no default can have these: there the
+// connection has to do.
 func (m Machine) ourselves() TargetConfig {
 	scheme, address, found := strings.Cut(strings.TrimSuffix(m.Listener, "/"), "://")
 	if !found {
@@ -185,7 +187,7 @@ func (m Machine) ourselves() TargetConfig {
 		}
 	}
 	t := newDefault("collie", "http_2xx", "http://"+address+"/-/healthy")
-	if scheme == "https" {
+	if scheme == "https" || m.Locked {
 		t = newDefault("collie", "tcp_connect", address)
 	}
 	t.Tier = "optional" // losing Collie never stops what it watches

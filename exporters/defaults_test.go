@@ -98,6 +98,9 @@ func TestOwnListener(t *testing.T) {
 			t.Errorf("%s: %s %s, want %s", listener, c.Probe, c.Target, want)
 		}
 	}
+	if c := (Machine{Listener: "http://127.0.0.1:9797/", Locked: true}).ourselves(); c.Probe != "tcp_connect" || c.Target != "127.0.0.1:9797" {
+		t.Errorf("a listener that asks for a password: %s %s", c.Probe, c.Target)
+	}
 }
 
 // On the machine that runs the test the built-in modules find what they can.

@@ -65,7 +65,7 @@ func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
 	kinds, closeKinds := a.kinds(log.With("room", "exporters"), reg)
 	defer closeKinds()
 	w := &wiring{app: a, log: log, registry: reg, kinds: kinds, dir: storagePath(f.storage), url: server.URL()}
-	w.machine = exporters.Machine{Listener: server.URL(), Log: log.With("room", "exporters")}
+	w.machine = exporters.Machine{Listener: server.URL(), Locked: server.HasUsers(), Log: log.With("room", "exporters")}
 	loaded, err := a.loadOrFind(ctx, kinds, w.machine)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type Server struct {
 	listeners []net.Listener
 	webConfig string
 	tls       bool
+	users     bool
 	log       *slog.Logger
 	ready     chan struct{}
 }
@@ -54,7 +55,7 @@ func NewServer(ctx context.Context, log *slog.Logger, addresses []string, webCon
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}}
 	var err error
-	if s.tls, err = servesTLS(webConfig); err != nil {
+	if s.tls, s.users, err = lookAt(webConfig); err != nil {
 		return nil, err
 	}
 	for _, address := range addresses {
@@ -68,23 +69,24 @@ func NewServer(ctx context.Context, log *slog.Logger, addresses []string, webCon
 	return s, nil
 }
 
-// servesTLS reports whether the web configuration asks for TLS; one that only
-// names users does not.
-func servesTLS(webConfig string) (bool, error) {
+// lookAt reports whether the web configuration asks for TLS, and whether it
+// names users who have to say their password.
+func lookAt(webConfig string) (tls, users bool, err error) {
 	if webConfig == "" {
-		return false, nil
+		return false, false, nil
 	}
 	raw, err := os.ReadFile(webConfig)
 	if err != nil {
-		return false, fmt.Errorf("web configuration: %w", err)
+		return false, false, fmt.Errorf("web configuration: %w", err)
 	}
 	var c struct {
-		TLS map[string]any `yaml:"tls_server_config"`
+		TLS   map[string]any `yaml:"tls_server_config"`
+		Users map[string]any `yaml:"basic_auth_users"`
 	}
 	if err := yaml.Unmarshal(raw, &c); err != nil {
-		return false, fmt.Errorf("web configuration %s: %w", webConfig, err)
+		return false, false, fmt.Errorf("web configuration %s: %w", webConfig, err)
 	}
-	return len(c.TLS) > 0, nil
+	return len(c.TLS) > 0, len(c.Users) > 0, nil
 }
 
 // Address is the first address, with localhost in place of one that means all.
@@ -107,6 +109,9 @@ func (s *Server) URL() string {
 	}
 	return "http://" + s.Address() + "/"
 }
+
+// HasUsers reports whether every request needs a user's password.
+func (s *Server) HasUsers() bool { return s.users }
 
 // Name implements Task.
 func (s *Server) Name() string { return "http" }

@@ -124,6 +124,14 @@ func TestWebConfig(t *testing.T) {
 	if code, _ := do(t, "GET", url+"/-/healthy", nil); code != 401 {
 		t.Errorf("without a password: %d, want 401", code)
 	}
+	s, err := daemon.NewServer(t.Context(), slog.New(slog.DiscardHandler), []string{"127.0.0.1:0"}, file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if !s.HasUsers() || !strings.HasPrefix(s.URL(), "http://") {
+		t.Errorf("a server with users and without TLS: %v, %s", s.HasUsers(), s.URL())
+	}
 	if _, err := daemon.NewServer(t.Context(), slog.New(slog.DiscardHandler), []string{"127.0.0.1:0"}, file+".missing", nil); err == nil {
 		t.Error("a missing web configuration is accepted")
 	}
