@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -125,7 +124,7 @@ func (a *Alerting) prepareEngine() (err error) {
 	}
 	a.keeper = newKeeper(a)
 	a.engine, err = engine.New(engine.Options{
-		Dir: filepath.Join(a.o.Dir), Log: a.log.With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
+		Dir: a.o.Dir, Log: a.log.With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
 		Notify: a.keeper.notify, ExternalURL: external, Settings: settings, SpaceLow: a.o.Store.SpaceLow,
 	})
 	return err

@@ -8,6 +8,7 @@ import (
 )
 
 func TestRuleFiresAndResolves(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil).start()
 	r.states.set("web", "up")
 	r.ready()

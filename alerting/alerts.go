@@ -114,7 +114,7 @@ func (o *outside) alertsOf(ctx context.Context, base string) ([]Alert, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list alerts: %w", err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }() // it was read, or it is of no use
 	if answer.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("list alerts of %s: %s", u.Redacted(), answer.Status)
 	}

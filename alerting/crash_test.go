@@ -51,7 +51,10 @@ func runChild(dir string) {
 		fmt.Println("ready")
 	}()
 	for s := range r.seen {
-		text, _ := json.Marshal(s)
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
 		fmt.Println("signal", string(text))
 	}
 }
@@ -180,6 +183,7 @@ func setStates(t *testing.T, dir, text string) {
 }
 
 func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	setStates(t, dir, "web up\ndb up\n")
 	c := startChild(t, dir)
@@ -221,6 +225,7 @@ func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
 }
 
 func TestKillAtAnyMoment(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	setStates(t, dir, "web up\n")
 	var told []signal.Status
@@ -268,6 +273,7 @@ func TestKillAtAnyMoment(t *testing.T) {
 }
 
 func TestSilencesSurviveKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	setStates(t, dir, "web up\n")
 	c := startChild(t, dir)

@@ -75,6 +75,7 @@ func widestGap(times []float64) (widest float64) {
 }
 
 func TestFullDiskLeavesNoGapInSamples(t *testing.T) {
+	t.Parallel()
 	dir, fs := smallDisk(t, 64)
 	r := newRig(t, dir, nil)
 	r.states.set("web", "up")
@@ -120,6 +121,7 @@ func TestFullDiskLeavesNoGapInSamples(t *testing.T) {
 }
 
 func TestSilenceOnFullDiskIsRefused(t *testing.T) {
+	t.Parallel()
 	dir, fs := smallDisk(t, 16)
 	r := newRig(t, dir, nil)
 	r.states.set("web", "up")

@@ -19,6 +19,7 @@ func hookBody(status, started string) string {
 }
 
 func TestWebhookOfAnOutsideAlertmanager(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	var ahead atomic.Int64
 	r.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }

@@ -3,6 +3,7 @@ package alerting
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/url"
 	"sync"
 	"time"
@@ -259,10 +260,7 @@ func labelsOf(set model.LabelSet) labels.Labels {
 // look decides about each held alert: kept for longer, or let go as recovered.
 func (k *keeper) look(ctx context.Context, open bool) {
 	k.mu.Lock()
-	held := make(map[model.Fingerprint]*heldAlert, len(k.held))
-	for fp, h := range k.held {
-		held[fp] = h
-	}
+	held := maps.Clone(k.held)
 	for fp, e := range k.ended {
 		if k.now().Sub(e.at) > endingFor {
 			delete(k.ended, fp)

@@ -14,6 +14,7 @@ import (
 
 // A recovery that nobody observed is not told, while we run either.
 func TestNotLookingIsNoRecovery(t *testing.T) {
+	t.Parallel()
 	for name, look := range map[string]struct{ away, back func(*rig) }{
 		"target unknown": {
 			away: func(r *rig) { r.states.set("web", "unknown") },
@@ -45,6 +46,7 @@ func TestNotLookingIsNoRecovery(t *testing.T) {
 
 // An alert that returns after nobody looked is the same one.
 func TestReturnAfterNotLookingIsNotToldAgain(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	r.states.set("web", "down")
 	r.start().ready()
@@ -58,6 +60,7 @@ func TestReturnAfterNotLookingIsNotToldAgain(t *testing.T) {
 }
 
 func TestForSurvivesStop(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := newRig(t, dir, nil)
 	r.states.set("web", "suspect")
@@ -75,6 +78,7 @@ func TestForSurvivesStop(t *testing.T) {
 }
 
 func TestReloadRefusesABadRuleFileAndGoesOn(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil)
 	r.states.set("web", "up")
 	r.start().ready()
@@ -107,6 +111,7 @@ func TestReloadRefusesABadRuleFileAndGoesOn(t *testing.T) {
 
 // Silences and inhibition do not reach the dead man's switch.
 func TestDeadMansSwitchIsNotMuted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil).start()
 	code, text := request(t, http.MethodPost, r.url+"alertmanager/api/v2/silences", `{"matchers":[{"name":"alertname","value":".+","isRegex":true,"isEqual":true}],
 		"startsAt":"2020-01-01T00:00:00Z","endsAt":"2100-01-01T00:00:00Z","createdBy":"test","comment":"all"}`)
@@ -129,6 +134,7 @@ func TestDeadMansSwitchIsNotMuted(t *testing.T) {
 }
 
 func TestReceiversOfIRCReachTheQueue(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	r := newRig(t, dir, func(c *Config) {
 		write(t, c.ConfigFile, strings.Replace(testRoutes, `    webhook_configs: [{url: "http://127.0.0.1/hook/alertmanager"}]`, "", 1))
@@ -144,6 +150,7 @@ func TestReceiversOfIRCReachTheQueue(t *testing.T) {
 }
 
 func TestReloadKeepsTheForm(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, t.TempDir(), nil).start()
 	c := r.cfg
 	c.PrometheusURL = "http://127.0.0.1:1"

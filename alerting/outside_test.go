@@ -17,6 +17,7 @@ import (
 
 // Debian's Alertmanager decides, and its webhook reaches us.
 func TestOutsideAlertmanager(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "prometheus-alertmanager")
 	port, err := launch.FreePort()
 	if err != nil {
@@ -62,6 +63,7 @@ receivers: [{name: people, webhook_configs: [{url: %shook/alertmanager}]}]
 
 // Debian's Prometheus evaluates, and our Alertmanager decides.
 func TestOutsidePrometheus(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "prometheus")
 	dir := t.TempDir()
 	r := newRig(t, dir, func(c *Config) { c.PrometheusURL = "http://127.0.0.1:9090" })

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"time"
 
 	promconfig "github.com/prometheus/prometheus/config"
@@ -19,6 +21,8 @@ const (
 	selfJob    = "collie"
 	targetsJob = "collie-targets"
 )
+
+var lineNumbers = regexp.MustCompile(`\s*(yaml: )?(unmarshal errors:)?\s*line \d+:\s*|^yaml: (unmarshal errors:)?\s*`)
 
 // scrapeFile is the part of prometheus.yml that we write.
 type scrapeFile struct {
@@ -50,7 +54,8 @@ func (c Config) prometheusConfig(self *url.URL, instance string, log *slog.Logge
 	}
 	loaded, err := promconfig.Load(string(text), log)
 	if err != nil {
-		return nil, fmt.Errorf("scrape_configs: %w", err)
+		// The lines are those of our text, which nobody sees.
+		return nil, fmt.Errorf("scrape_configs: %s", strings.TrimSpace(lineNumbers.ReplaceAllString(err.Error(), " ")))
 	}
 	loaded.SetDirectory(c.Folder)
 	return loaded, nil

@@ -39,6 +39,7 @@ func mustTool(t *testing.T, name string, args ...string) string {
 
 // Debian's tools talk to us as to a server.
 func TestStockTools(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "amtool", "promtool")
 	r := newRig(t, t.TempDir(), nil)
 	r.states.set("web", "down")
@@ -69,6 +70,7 @@ func TestStockTools(t *testing.T) {
 
 // What amtool adds reaches people, and ends as its maker says.
 func TestPostedAlert(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "amtool")
 	r := newRig(t, t.TempDir(), nil).start()
 	r.ready()
@@ -79,6 +81,7 @@ func TestPostedAlert(t *testing.T) {
 }
 
 func TestSelfMetricsAreClean(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "promtool")
 	r := newRig(t, t.TempDir(), nil)
 	r.states.set("web", "down")
@@ -95,6 +98,7 @@ func TestSelfMetricsAreClean(t *testing.T) {
 }
 
 func TestDefaultConfigurationIsAmtools(t *testing.T) {
+	t.Parallel()
 	need.Program(t, "amtool")
 	out := mustTool(t, "amtool", "check-config", filepath.Join("manager", "default.yml"))
 	if !strings.Contains(out, "SUCCESS") {

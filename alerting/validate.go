@@ -33,7 +33,8 @@ func (c Config) Validate(bad func(path, format string, args ...any)) {
 		bad("retention_size", "is below 0; write 0 for no limit")
 	}
 	c.validateRules(bad)
-	if _, err := c.prometheusConfig(nil, "", slog.New(slog.DiscardHandler)); err != nil {
+	self := &url.URL{Scheme: "http", Host: "localhost"} // our own jobs, whose names are taken
+	if _, err := c.prometheusConfig(self, "", slog.New(slog.DiscardHandler)); err != nil {
 		bad("scrape_configs", "%s", strings.TrimPrefix(err.Error(), "scrape_configs: "))
 	}
 	c.validateManager(bad)

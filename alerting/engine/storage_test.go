@@ -83,9 +83,9 @@ func TestStorageGoesAsideAndBack(t *testing.T) {
 		t.Error("a reference of the closed database was used")
 	}
 	at := start.Add(20 * time.Second)
-	for s_, want := range map[string]int{"a": 6, "b": 30, "c": 7} {
-		got := eval(t, s, `sum_over_time(m{s="`+s_+`"}[1m])`, at)
-		if want := fmt.Sprintf(`{s=%q} => %d @[%d]`, s_, want, at.UnixMilli()); got != want {
+	for name, want := range map[string]int{"a": 6, "b": 30, "c": 7} {
+		got := eval(t, s, `sum_over_time(m{s="`+name+`"}[1m])`, at)
+		if want := fmt.Sprintf(`{s=%q} => %d @[%d]`, name, want, at.UnixMilli()); got != want {
 			t.Errorf("afterwards: %s, want %s", got, want)
 		}
 	}

@@ -2,10 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/util/logging"
-	"time"
 )
 
 // tracker bounds how many queries run at once. It implements
@@ -33,6 +34,6 @@ func seconds(n int) model.Duration { return model.Duration(time.Duration(n) * ti
 
 // noFailureLog refuses what scrape_failure_log_file asks for: a file that
 // nobody rotates.
-func noFailureLog(name string) (*logging.JSONFileLogger, error) {
-	return nil, nil
+func noFailureLog(string) (*logging.JSONFileLogger, error) {
+	return nil, errors.New("scrape_failure_log_file is not in this program: failures are in Collie's own log, at level debug")
 }

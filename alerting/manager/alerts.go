@@ -223,8 +223,6 @@ func (a *Alerts) timedOut() (ended []*alert.Alert) {
 	return ended
 }
 
-func (a *Alerts) close() { a.Alerts.Close() }
-
 // toldHash is how the notification log names an alert: hashAlert of
 // Alertmanager's package notify.
 func toldHash(labels model.LabelSet) uint64 {

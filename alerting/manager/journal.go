@@ -99,8 +99,8 @@ func (j *journal) last(r *nflogpb.Receiver, group string) *nflogpb.Entry {
 // entry makes the entry of a notification, later than the one before.
 func (j *journal) entry(r *nflogpb.Receiver, group string, firing, resolved []uint64, before *nflogpb.Entry, expiry time.Duration) *nflogpb.MeshEntry {
 	at := j.now()
-	if before != nil && !before.Timestamp.AsTime().Before(at) { // the clock was set back
-		at = before.Timestamp.AsTime().Add(time.Nanosecond)
+	if before != nil && !before.GetTimestamp().AsTime().Before(at) { // the clock was set back
+		at = before.GetTimestamp().AsTime().Add(time.Nanosecond)
 	}
 	if expiry <= 0 || expiry > retention {
 		expiry = retention
@@ -150,12 +150,12 @@ func (j *journal) setMerging(body []byte, on bool) {
 func insertEntry(tx *store.Tx, e *nflogpb.MeshEntry, body []byte) error {
 	_, err := tx.Exec(`INSERT INTO alerting_notifications (receiver, group_key, expires, body) VALUES (?, ?, ?, ?)
 		ON CONFLICT (receiver, group_key) DO UPDATE SET expires = excluded.expires, body = excluded.body`,
-		receiverKey(e.Entry.Receiver), string(e.Entry.GroupKey), e.ExpiresAt.AsTime().UnixNano(), body)
+		receiverKey(e.GetEntry().GetReceiver()), string(e.GetEntry().GetGroupKey()), e.GetExpiresAt().AsTime().UnixNano(), body)
 	return err
 }
 
 func receiverKey(r *nflogpb.Receiver) string {
-	return fmt.Sprintf("%s/%s/%d", r.GroupName, r.Integration, r.Idx)
+	return fmt.Sprintf("%s/%s/%d", r.GetGroupName(), r.GetIntegration(), r.GetIdx())
 }
 
 // changed stores an entry of an integration that tells by itself. It is called
@@ -196,7 +196,7 @@ func (j *journal) firing() map[uint64]bool {
 		if err := protodelim.UnmarshalFrom(r, &e); err != nil {
 			return found
 		}
-		for _, hash := range e.Entry.FiringAlerts {
+		for _, hash := range e.GetEntry().GetFiringAlerts() {
 			found[hash] = true
 		}
 	}

@@ -231,7 +231,7 @@ func (m *Manager) Close() {
 	m.running = false
 	m.halt()
 	m.goroutines.Wait()
-	m.alerts.close()
+	m.alerts.Close()
 }
 
 func (m *Manager) tidy(ctx context.Context) {

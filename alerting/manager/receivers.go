@@ -130,7 +130,7 @@ func (m *Manager) notification(ctx context.Context, group string, alerts []*aler
 	var fired, over []uint64
 	var nonce int64
 	if before != nil {
-		fired, over, nonce = before.FiringAlerts, before.ResolvedAlerts, before.Timestamp.AsTime().UnixNano()
+		fired, over, nonce = before.GetFiringAlerts(), before.GetResolvedAlerts(), before.GetTimestamp().AsTime().UnixNano()
 	}
 	for _, a := range alerts {
 		hash, now := toldHash(a.Labels), m.o.Now()

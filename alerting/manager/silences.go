@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -89,7 +90,7 @@ func (s *silences) save(ctx context.Context, body []byte) error {
 	return s.store.Tx(ctx, func(tx *store.Tx) error {
 		_, err := tx.Exec(`INSERT INTO alerting_silences (id, expires, body) VALUES (?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, body = excluded.body`,
-			m.Silence.Id, m.ExpiresAt.AsTime().UnixNano(), body)
+			m.GetSilence().GetId(), m.GetExpiresAt().AsTime().UnixNano(), body)
 		return err
 	})
 }
@@ -135,9 +136,7 @@ func (s *silences) change(w http.ResponseWriter, r *http.Request, next http.Hand
 		s.refuse(w, err)
 		return
 	}
-	for name, values := range answer.Header() {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header())
 	w.WriteHeader(answer.Code)
 	_, _ = w.Write(answer.Body.Bytes()) // the asker may be gone: nobody is left to tell
 }
@@ -150,7 +149,9 @@ func (s *silences) refuse(w http.ResponseWriter, err error) {
 func refuse(w http.ResponseWriter, code int, why string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(why) // as Alertmanager's API answers errors: a JSON text
+	if text, err := json.Marshal(why); err == nil { // a JSON text, as Alertmanager's API answers errors
+		_, _ = w.Write(text)
+	}
 }
 
 // try stores something of the size of a silence.
@@ -187,18 +188,18 @@ func (s *silences) takeBack(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	stored, err := s.stored(ctx, was.Silence.Id)
+	stored, err := s.stored(ctx, was.GetSilence().GetId())
 	if err != nil {
 		return err
 	}
 	if stored == nil { // it is new: end it, to be forgotten soon
 		stored = proto.CloneOf(was)
 		stored.Silence.EndsAt, stored.ExpiresAt = timestamppb.New(now), timestamppb.New(now.Add(tidyEvery))
-		if stored.Silence.StartsAt.AsTime().After(now) {
-			stored.Silence.StartsAt = stored.Silence.EndsAt
+		if stored.GetSilence().GetStartsAt().AsTime().After(now) {
+			stored.Silence.StartsAt = stored.GetSilence().GetEndsAt()
 		}
 	}
-	after := was.Silence.UpdatedAt.AsTime().Add(time.Nanosecond) // what is not newer is not taken
+	after := was.GetSilence().GetUpdatedAt().AsTime().Add(time.Nanosecond) // what is not newer is not taken
 	stored.Silence.UpdatedAt = timestamppb.New(after)
 	var buf bytes.Buffer
 	if _, err := protodelim.MarshalTo(&buf, stored); err != nil {
