@@ -21,6 +21,7 @@ const (
 type index struct {
 	frame
 	Summary  summary
+	Barks    []piece // what fires, and whether people can hear it
 	Blind    []blindness
 	Chips    []chip
 	Filter   filter
@@ -64,6 +65,7 @@ func (p *Page) serveIndex(_ http.ResponseWriter, r *http.Request) *view {
 	v := index{Summary: summarize(targets), Filter: readFilter(r.URL.Query()), Empty: len(targets) == 0}
 	v.frame = p.frame(r, "targets", v.Summary.Title)
 	v.Icon, v.JSON = p.icon(v.Summary.State), apiTargets
+	v.Barks = p.barks(r)
 	v.Blind = p.clock().blind(targets)
 	v.Chips = chips(r.URL, v.Filter, targets)
 	v.Tiers = tiers(targets)
@@ -76,7 +78,7 @@ func (p *Page) serveIndex(_ http.ResponseWriter, r *http.Request) *view {
 		}
 	}
 	v.NWorking, v.NBroken = count(working), count(len(shown)-working)
-	v.Pager, shown = paged(r.URL, shown)
+	v.Pager, shown = paged(r.URL, shown, targetCount)
 	v.fill(p.clock(), shown, targets)
 	if err := p.addBars(r.Context(), &v); err != nil {
 		p.o.Log.Error("the intervals cannot be read", "path", r.URL.Path, "err", err)

@@ -18,7 +18,7 @@ type note struct {
 }
 
 func (p *Page) serveNotFound(_ http.ResponseWriter, r *http.Request) *view {
-	return p.message(r, http.StatusNotFound, note{
+	n := note{
 		Title: "There is no page here",
 		Text:  "Collie has nothing at " + line(r.URL.Path, maxAddress) + ". These are its pages:",
 		Links: []piece{
@@ -28,7 +28,11 @@ func (p *Page) serveNotFound(_ http.ResponseWriter, r *http.Request) *view {
 			{"Metrics of Collie itself", "/metrics"},
 			{"Configuration in force", "/config"},
 		},
-	})
+	}
+	if p.o.Barks != nil {
+		n.Links = slices.Insert(n.Links, 1, piece{"Alerts: what fires, and whether IRC hears it", "/alerts"})
+	}
+	return p.message(r, http.StatusNotFound, n)
 }
 
 // noTarget answers for a target that the record never heard of.

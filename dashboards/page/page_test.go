@@ -34,7 +34,7 @@ func serveWith(o page.Options) http.Handler {
 	mux := http.NewServeMux()
 	for _, other := range []string{
 		"/targets/metrics", "/sd/targets", "/probe", "POST /ping/{name}", "/metrics", "/config", "/-/healthy",
-		"/-/ready", "POST /-/reload", "/api/collie/v1/",
+		"/-/ready", "POST /-/reload", "/api/collie/v1/", "/api/v1/", "/alertmanager/api/v2/", "POST /hook/alertmanager",
 	} {
 		mux.HandleFunc(other, func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "other room: "+r.URL.Path) })
 	}
@@ -67,43 +67,70 @@ func scenes() []scene {
 	half := fixture.Site(now)
 	half.IntervalErr = io.ErrUnexpectedEOF
 	return []scene{
-		{"site", site, "/", 200},
-		{"site-filtered", site, "/?q=example+refused&state=down&tier=necessary&refresh=30", 200},
-		{"site-no-match", site, "/?q=nothing-like-this", 200},
-		{"calm", fixture.Calm(now), "/", 200},
-		{"starting", fixture.Starting(now), "/", 200},
-		{"starting-target", fixture.Starting(now), "/targets/gitlab-disk", 200},
-		{"empty", &fixture.Record{}, "/", 200},
-		{"empty-journal", &fixture.Record{}, "/journal", 200},
-		{"unreadable", &fixture.Record{Err: io.ErrUnexpectedEOF}, "/", 503},
-		{"unreadable-target", &fixture.Record{Err: io.ErrUnexpectedEOF}, "/targets/gitlab", 503},
-		{"unreadable-journal", &fixture.Record{Err: io.ErrUnexpectedEOF}, "/journal", 503},
-		{"half-readable", half, "/", 200},
-		{"half-readable-target", half, "/targets/gitlab", 200},
-		{"target-down", site, "/targets/gitlab", 200},
-		{"target-up", site, "/targets/dns", 200},
-		{"target-blind", site, "/targets/branch-office", 200},
-		{"target-removed", removed(), "/targets/wiki", 200},
-		{"target-unheard-of", site, "/targets/gitlub", 404},
-		{"journal", site, "/journal", 200},
-		{"journal-filtered", site, "/journal?kind=job&subject=job%2Fgitlab.example.org%2F91402", 200},
-		{"not-found", site, "/no/such/page", 404},
-		{"bad-cursor", site, "/journal?before=yesterday", 400},
+		{"site", site, nil, "/", 200},
+		{"site-filtered", site, nil, "/?q=example+refused&state=down&tier=necessary&refresh=30", 200},
+		{"site-no-match", site, nil, "/?q=nothing-like-this", 200},
+		{"calm", fixture.Calm(now), nil, "/", 200},
+		{"starting", fixture.Starting(now), nil, "/", 200},
+		{"starting-target", fixture.Starting(now), nil, "/targets/gitlab-disk", 200},
+		{"empty", &fixture.Record{}, nil, "/", 200},
+		{"empty-journal", &fixture.Record{}, nil, "/journal", 200},
+		{"unreadable", &fixture.Record{Err: io.ErrUnexpectedEOF}, nil, "/", 503},
+		{"unreadable-target", &fixture.Record{Err: io.ErrUnexpectedEOF}, nil, "/targets/gitlab", 503},
+		{"unreadable-journal", &fixture.Record{Err: io.ErrUnexpectedEOF}, nil, "/journal", 503},
+		{"half-readable", half, nil, "/", 200},
+		{"half-readable-target", half, nil, "/targets/gitlab", 200},
+		{"target-down", site, nil, "/targets/gitlab", 200},
+		{"target-up", site, nil, "/targets/dns", 200},
+		{"target-blind", site, nil, "/targets/branch-office", 200},
+		{"target-removed", removed(), nil, "/targets/wiki", 200},
+		{"target-unheard-of", site, nil, "/targets/gitlub", 404},
+		{"journal", site, nil, "/journal", 200},
+		{"journal-filtered", site, nil, "/journal?kind=job&subject=job%2Fgitlab.example.org%2F91402", 200},
+		{"not-found", site, nil, "/no/such/page", 404},
+		{"bad-cursor", site, nil, "/journal?before=yesterday", 400},
+	}
+}
+
+// barkScenes are the pages of a Collie that also barks.
+func barkScenes() []scene {
+	now := fixture.Now()
+	site, calm := fixture.Site(now), fixture.Calm(now)
+	unread := fixture.Loud(now)
+	unread.Firing, unread.Err = nil, io.ErrUnexpectedEOF
+	half := fixture.Loud(now)
+	half.SpoolErr = io.ErrUnexpectedEOF
+	muted := fixture.Quiet(now)
+	muted.Firing = fixture.Loud(now).Firing[1:4]
+	return []scene{
+		{"alerts", site, fixture.Loud(now), "/alerts", 200},
+		{"alerts-quiet", calm, fixture.Quiet(now), "/alerts", 200},
+		{"alerts-muted", calm, muted, "/alerts?refresh=30", 200},
+		{"alerts-empty", &fixture.Record{}, &fixture.Barks{}, "/alerts", 200},
+		{"alerts-unreadable", site, unread, "/alerts", 503},
+		{"alerts-half-readable", site, half, "/alerts", 200},
+		{"alerts-without-record", &fixture.Record{Err: io.ErrUnexpectedEOF}, fixture.Quiet(now), "/alerts", 200},
+		{"site-loud", site, fixture.Loud(now), "/", 200},
+		{"calm-quiet", calm, fixture.Quiet(now), "/", 200},
+		{"calm-muted", calm, muted, "/", 200},
+		{"calm-unreadable", calm, unread, "/", 200},
+		{"not-found-loud", site, fixture.Loud(now), "/no/such/page", 404},
 	}
 }
 
 type scene struct {
 	name   string
 	source page.Source
+	barks  page.Barks
 	url    string
 	status int
 }
 
 func eachScene(t *testing.T, f func(t *testing.T, s scene, w *httptest.ResponseRecorder)) {
 	t.Helper()
-	for _, s := range scenes() {
+	for _, s := range append(scenes(), barkScenes()...) {
 		t.Run(s.name, func(t *testing.T) {
-			w := get(t, serve(s.source), s.url)
+			w := get(t, serveWith(page.Options{Source: s.source, Barks: s.barks}), s.url)
 			if w.Code != s.status {
 				t.Fatalf("GET %s: status %d, want %d", s.url, w.Code, s.status)
 			}

@@ -13,18 +13,19 @@ type pager struct {
 	Next  string
 }
 
-func paged(u *url.URL, targets []Target) (pager, []Target) {
-	pages := max(1, (len(targets)+pageSize-1)/pageSize)
+// paged cuts the page out of a list that u asks for; say counts what is in it.
+func paged[T any](u *url.URL, list []T, say func(int) string) (pager, []T) {
+	pages := max(1, (len(list)+pageSize-1)/pageSize)
 	n, err := strconv.Atoi(u.Query().Get("page"))
 	if err != nil {
 		n = 1
 	}
 	n = min(max(n, 1), pages)
-	from, to := (n-1)*pageSize, min(n*pageSize, len(targets))
+	from, to := (n-1)*pageSize, min(n*pageSize, len(list))
 	if pages == 1 {
-		return pager{}, targets
+		return pager{}, list
 	}
-	p := pager{Text: count(from+1) + " to " + count(to) + " of " + targetCount(len(targets))}
+	p := pager{Text: count(from+1) + " to " + count(to) + " of " + say(len(list))}
 	if n > 2 {
 		p.First = with(u, "page", "")
 	}
@@ -34,7 +35,7 @@ func paged(u *url.URL, targets []Target) (pager, []Target) {
 	if n < pages {
 		p.Next = with(u, "page", strconv.Itoa(n+1))
 	}
-	return p, targets[from:to]
+	return p, list[from:to]
 }
 
 // byCursor is a pager that goes only forwards; back is the browser's button.

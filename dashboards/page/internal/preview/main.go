@@ -43,8 +43,14 @@ func serve(ctx context.Context, address, scene string) error {
 	if !ok {
 		return fmt.Errorf("there is no scene %q", scene)
 	}
+	barks := map[string]func(time.Time) *fixture.Barks{
+		"site": fixture.Loud, "many": func(now time.Time) *fixture.Barks { return fixture.Storm(now, 500) },
+	}[scene]
+	if barks == nil {
+		barks = fixture.Quiet
+	}
 	mux := http.NewServeMux()
-	page.New(page.Options{Source: record(fixture.Now()), Version: "preview", Now: fixture.Now}).Register(mux)
+	page.New(page.Options{Source: record(fixture.Now()), Barks: barks(fixture.Now()), Version: "preview", Now: fixture.Now}).Register(mux)
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
