@@ -27,8 +27,10 @@ type alerts struct {
 
 // Sizes of the page. They bound what a storm of alerts makes of it.
 const (
+	alertsShown   = 50
+	reasonsShown  = 4 // why one alert is silent
 	networksShown = 20
-	channelsShown = 40 // of one network
+	channelsShown = 20 // of one network
 	linesShown    = 50
 	linesRead     = 6 * linesShown // heartbeats that arrived are left out
 )
@@ -70,7 +72,7 @@ func (v *alerts) addAlerts(c clock, r *http.Request, firing []Alert) {
 		}
 	}
 	v.NFiring, v.NMuted = count(len(rows)-muted), count(muted)
-	v.Pager, rows = paged(r.URL, rows, alertCount)
+	v.Pager, rows = paged(r.URL, rows, alertsShown, alertCount)
 	for i, row := range rows {
 		if row.Silent {
 			v.Firing, v.Muted = rows[:i], rows[i:]

@@ -113,23 +113,33 @@ func (row *alertRow) addDetail(a Alert) {
 	_, row.Runbook = webAddress(a.Annotations["runbook_url"])
 }
 
-// reasons says why an alert is muted.
+// reasons says why an alert is muted, silences before inhibitions.
 func (c clock) reasons(a Alert, by map[string]Alert) []reason {
 	var out []reason
-	for _, s := range a.SilencedBy[:min(len(a.SilencedBy), maxNames)] {
-		out = append(out, c.silenced(s))
-	}
-	for _, fp := range a.InhibitedBy[:min(len(a.InhibitedBy), maxNames)] {
-		if other, ok := by[fp]; ok {
-			out = append(out, reason{Text: "muted while " + other.title() + " fires (inhibited)"})
-		} else {
-			out = append(out, reason{Text: "muted by an alert that is not listed here (inhibited)", Note: line(fp, maxName)})
+	for _, s := range a.SilencedBy {
+		if len(out) < reasonsShown {
+			out = append(out, c.silenced(s))
 		}
 	}
-	if a.silent() && len(out) == 0 {
+	for _, fp := range a.InhibitedBy {
+		if len(out) < reasonsShown {
+			out = append(out, inhibited(fp, by))
+		}
+	}
+	switch all := len(a.SilencedBy) + len(a.InhibitedBy); {
+	case all > len(out):
+		out = append(out, reason{Text: "muted for " + count(all-len(out)) + agree(all-len(out), " more reason", " more reasons")})
+	case a.silent() && all == 0:
 		out = append(out, reason{Text: "muted, perhaps by a time interval of its route: Alertmanager does not say"})
 	}
 	return out
+}
+
+func inhibited(fp string, by map[string]Alert) reason {
+	if other, ok := by[fp]; ok {
+		return reason{Text: "muted while " + other.title() + " fires (inhibited)"}
+	}
+	return reason{Text: "muted by an alert that is not listed here (inhibited)", Note: line(fp, maxName)}
 }
 
 func (c clock) silenced(s Silence) reason {

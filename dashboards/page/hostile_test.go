@@ -81,6 +81,25 @@ func hostile(text string) *fixture.Record {
 	return r
 }
 
+// hostileBarks is what people are told, in which every text is the attack.
+func hostileBarks(text string) *fixture.Barks {
+	b := &fixture.Barks{}
+	for _, connected := range []bool{true, false} {
+		a, n, l := page.Alert{}, page.IRCNetwork{}, page.IRCLine{}
+		poison(reflect.ValueOf(&a), text)
+		a.Labels = map[string]string{"severity": text, "target": text, text: text}
+		a.Annotations = map[string]string{"summary": text, "description": text, "runbook_url": text}
+		poison(reflect.ValueOf(&n), text)
+		poison(reflect.ValueOf(&l), text)
+		if !connected {
+			a.SilencedBy, a.InhibitedBy = nil, nil
+		}
+		n.Connected, n.Since, n.NextTry, a.Started = connected, fixture.Now(), fixture.Now(), fixture.Now()
+		b.Firing, b.IRC, b.Spool = append(b.Firing, a), append(b.IRC, n), append(b.Spool, l)
+	}
+	return b
+}
+
 func hostileEntry(text string) page.JournalEntry {
 	e := page.JournalEntry{}
 	poison(reflect.ValueOf(&e), text)
@@ -108,11 +127,12 @@ func must[T any](v T, err error) T {
 func TestHostileText(t *testing.T) {
 	for name, attack := range attacks() {
 		t.Run(name, func(t *testing.T) {
-			h := serve(hostile(attack))
+			h := serveWith(page.Options{Source: hostile(attack), Barks: hostileBarks(attack)})
 			q := url.QueryEscape(attack)
 			for _, at := range []string{
 				"/", "/?q=" + q + "&state=" + q + "&tier=" + q + "&refresh=" + q + "&page=" + q, "/targets/" + url.PathEscape(attack),
 				"/targets/" + url.PathEscape(attack+"x"), "/journal", "/journal?kind=" + q + "&subject=" + q, "/journal?before=" + q,
+				"/alerts", "/alerts?page=" + q + "&refresh=" + q,
 				"/" + url.PathEscape(attack),
 			} {
 				checkHarmless(t, at, get(t, h, at).Body.String())
@@ -183,8 +203,9 @@ func TestSizeIsBounded(t *testing.T) {
 	for range 200 {
 		long.Signals = append(long.Signals, hostileEntry(strings.Repeat("x", 1<<18)))
 	}
-	for _, at := range []string{"/", "/journal"} {
-		w := get(t, serve(long), at)
+	storm := serveWith(page.Options{Source: long, Barks: fixture.Storm(fixture.Now(), 500)})
+	for _, at := range []string{"/", "/journal", "/alerts", "/alerts?page=5", "/alerts?page=99"} {
+		w := get(t, storm, at)
 		t.Logf("%-24s %7d bytes", at, w.Body.Len())
 		if w.Body.Len() > 1<<20 {
 			t.Errorf("%s has %d bytes with long texts", at, w.Body.Len())

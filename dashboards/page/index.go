@@ -78,7 +78,7 @@ func (p *Page) serveIndex(_ http.ResponseWriter, r *http.Request) *view {
 		}
 	}
 	v.NWorking, v.NBroken = count(working), count(len(shown)-working)
-	v.Pager, shown = paged(r.URL, shown, targetCount)
+	v.Pager, shown = paged(r.URL, shown, pageSize, targetCount)
 	v.fill(p.clock(), shown, targets)
 	if err := p.addBars(r.Context(), &v); err != nil {
 		p.o.Log.Error("the intervals cannot be read", "path", r.URL.Path, "err", err)

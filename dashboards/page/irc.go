@@ -16,10 +16,9 @@ type networkRow struct {
 	Next      moment
 	NextIn    string // until then, "" if it is now or not known
 	Channels  []channelRow
-	More      int // channels that are not shown
-	Queued    string
+	More      int    // channels that are not shown
+	Queued    string // "" for none
 	Sent      string
-	Waiting   bool // there are any of the two
 	Folding   bool
 	Echo      string
 	Late      bool // the echo is older than it should be
@@ -47,8 +46,13 @@ func (c clock) networkRow(n IRCNetwork) networkRow {
 	row := networkRow{
 		Name: n.title(), Server: line(n.Server, maxAddress), Nick: line(n.Nick, maxName), Connected: n.Connected,
 		Since: c.moment(n.Since), Error: line(n.Error, maxCause), Folding: n.Folding,
-		Queued: count(n.Queued), Sent: count(n.Sent), Waiting: n.Queued+n.Sent > 0,
 		Echo: lasted(n.EchoAge), Late: n.EchoAge > lateEcho,
+	}
+	if n.Queued > 0 {
+		row.Queued = count(n.Queued)
+	}
+	if n.Sent > 0 {
+		row.Sent = count(n.Sent)
 	}
 	if n.EchoAge >= never {
 		row.Echo = "never"

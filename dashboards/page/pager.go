@@ -13,15 +13,16 @@ type pager struct {
 	Next  string
 }
 
-// paged cuts the page out of a list that u asks for; say counts what is in it.
-func paged[T any](u *url.URL, list []T, say func(int) string) (pager, []T) {
-	pages := max(1, (len(list)+pageSize-1)/pageSize)
+// paged cuts the page of at most size out of a list that u asks for; say counts
+// what is in it.
+func paged[T any](u *url.URL, list []T, size int, say func(int) string) (pager, []T) {
+	pages := max(1, (len(list)+size-1)/size)
 	n, err := strconv.Atoi(u.Query().Get("page"))
 	if err != nil {
 		n = 1
 	}
 	n = min(max(n, 1), pages)
-	from, to := (n-1)*pageSize, min(n*pageSize, len(list))
+	from, to := (n-1)*size, min(n*size, len(list))
 	if pages == 1 {
 		return pager{}, list
 	}
