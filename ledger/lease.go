@@ -242,6 +242,11 @@ func (l *Ledger) giveUp(ctx context.Context, source string) error {
 	}
 	now := l.now()
 	err = l.store.Tx(ctx, func(tx *store.Tx) error {
+		// Who may not publish is not silent: the disk is nearly full, and what the
+		// exporter sees comes when there is room.
+		if err := tx.Enqueue(); err != nil {
+			return err
+		}
 		have, known, err := readLease(tx, source)
 		if err != nil || !known || have != before {
 			return err

@@ -46,8 +46,14 @@ func (g *gate) Tx(ctx context.Context, f func(*store.Tx) error) error {
 // start runs a ledger on the directory; stop ends it and closes everything.
 func start(t *testing.T, dir string) (r *running, stop func()) {
 	t.Helper()
+	return startWith(t, dir, -1)
+}
+
+// startWith keeps bytes of ballast on the disk.
+func startWith(t *testing.T, dir string, ballast int64) (r *running, stop func()) {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	s, err := store.Open(t.Context(), store.Options{Dir: dir, Log: log, Registry: prometheus.NewRegistry(), Ballast: -1})
+	s, err := store.Open(t.Context(), store.Options{Dir: dir, Log: log, Registry: prometheus.NewRegistry(), Ballast: ballast})
 	if err != nil {
 		t.Fatal(err)
 	}
