@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -30,6 +32,10 @@ func TestNearlyFullDiskIsNoSilence(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	spare := filepath.Join(dir, "spare") // less than what is kept for queue and record
+	if err := os.WriteFile(spare, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r, stop := startWith(t, dir, 0)
 	defer stop()
 	guarded := guard(t, r)
@@ -48,11 +54,15 @@ func TestNearlyFullDiskIsNoSilence(t *testing.T) {
 		}
 		return errors.Is(renew(), queue.ErrFull)
 	})
+	if err := os.Remove(spare); err != nil {
+		t.Fatal(err)
+	}
 	refused := time.Now()
-	await(t, "the time for a lease begins again", func() bool {
+	await(t, "the time for a lease ran out", func() bool {
 		r.leases.mu.Lock()
 		defer r.leases.mu.Unlock()
-		return r.leases.sources[source].at.Sub(refused) > time.Second
+		have := r.leases.sources[source]
+		return have.lapsed || have.at.Sub(refused) > time.Second
 	})
 	if err := disk.Free(); err != nil {
 		t.Fatal(err)
