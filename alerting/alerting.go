@@ -36,11 +36,14 @@ type Options struct {
 	Store    *store.Store
 	Registry prometheus.Registerer
 	Gatherer prometheus.Gatherer
-	Listener string // URL of our own listener, which serves /metrics and /targets/metrics
-	Dir      string // for samples, below the data directory
-	Log      *slog.Logger
-	Source   string           // "alerting/HOST", in all signals
-	Now      func() time.Time // wall time; nil means the machine's
+	Listener string // URL of our own listener, for links, and for scraping where Self is nil
+	// Self answers /metrics and /targets/metrics inside of this process, past
+	// passwords and certificates that the listener may ask for.
+	Self   http.Handler
+	Dir    string // for samples, below the data directory
+	Log    *slog.Logger
+	Source string           // "alerting/HOST", in all signals
+	Now    func() time.Time // wall time; nil means the machine's
 }
 
 // Alerting is the role that decides what is told. It is a task: Run it once.
@@ -114,7 +117,7 @@ func (a *Alerting) prepareEngine() (err error) {
 	if !a.cfg.embedsPrometheus() {
 		return nil
 	}
-	settings, err := a.cfg.engineSettings(a.self, a.instance(), a.log)
+	settings, err := a.cfg.engineSettings(a.scrapeURL(), a.instance(), a.log)
 	if err != nil {
 		return err
 	}
@@ -126,8 +129,17 @@ func (a *Alerting) prepareEngine() (err error) {
 	a.engine, err = engine.New(engine.Options{
 		Dir: a.o.Dir, Log: a.log.With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
 		Notify: a.keeper.notify, ExternalURL: external, Settings: settings, SpaceLow: a.o.Store.SpaceLow,
+		Self: a.o.Self,
 	})
 	return err
+}
+
+// scrapeURL is where we scrape ourselves.
+func (a *Alerting) scrapeURL() *url.URL {
+	if a.o.Self != nil {
+		return &url.URL{Scheme: "http", Host: engine.SelfHost}
+	}
+	return a.self
 }
 
 // instance is what our own series are labelled with: this machine, whatever the
@@ -219,7 +231,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	}
 	before := a.cfg
 	if a.engine != nil {
-		settings, err := c.engineSettings(a.self, a.instance(), a.log)
+		settings, err := c.engineSettings(a.scrapeURL(), a.instance(), a.log)
 		if err == nil {
 			err = a.engine.Apply(ctx, settings)
 		}
@@ -254,7 +266,7 @@ func (a *Alerting) reloadable(c Config) (manager.Settings, error) {
 // restore goes back to what ran, after a part of a new configuration was
 // refused.
 func (a *Alerting) restore(ctx context.Context, before Config) error {
-	settings, err := before.engineSettings(a.self, a.instance(), a.log)
+	settings, err := before.engineSettings(a.scrapeURL(), a.instance(), a.log)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 
 func TestRuleFiresAndResolves(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, t.TempDir(), nil).start()
+	r := newRig(t, t.TempDir(), nil)
+	r.network = true
+	r.start()
 	r.states.set("web", "up")
 	r.ready()
 	r.states.set("web", "down")

@@ -108,6 +108,7 @@ type rig struct {
 	seen     chan signal.Signal
 	stop     func()
 	now      func() time.Time
+	network  bool // scrape over the listener
 }
 
 func testConfig(t testing.TB, dir string) Config {
@@ -159,7 +160,12 @@ func (r *rig) start() *rig {
 	r.url = "http://" + l.Addr().String() + "/"
 	mux.Handle("/metrics", promhttp.HandlerFor(r.registry, promhttp.HandlerOpts{}))
 	mux.Handle("/targets/metrics", r.states)
+	var self http.Handler = mux
+	if r.network {
+		self = nil
+	}
 	r.alerting, err = New(ctx, Options{
+		Self:   self,
 		Config: r.cfg, Store: r.store, Registry: r.registry, Gatherer: r.registry, Listener: r.url,
 		Dir: filepath.Join(r.dir, "data", "alerting"), Log: log, Source: "alerting/test", Now: r.now,
 	})

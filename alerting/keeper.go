@@ -26,8 +26,15 @@ type keeper struct {
 	now func() time.Time
 
 	mu    sync.Mutex
+	live  map[model.Fingerprint]liveAlert
 	held  map[model.Fingerprint]*heldAlert
 	ended map[model.Fingerprint]ending
+}
+
+// liveAlert is one that a rule tells to be firing.
+type liveAlert struct {
+	alert *alert.Alert
+	told  time.Time // last
 }
 
 // heldAlert is kept as firing.
@@ -45,7 +52,13 @@ type ending struct {
 
 const (
 	keepEvery = time.Second
-	keepFor   = 4 * engine.Resend // as rules give an alert that goes on
+	// Rules give an alert that goes on four times the interval at which they
+	// tell it; after that it is for the keeper to decide.
+	silentFor = 4 * engine.Resend
+	// Alertmanager takes an alert for resolved when its end has passed, also
+	// because this process was stopped for a while. Here only the keeper ends
+	// alerts, so that they are given an end that does not come.
+	keepFor = 10 * 365 * 24 * time.Hour
 	// rules forget a recovery after 15 minutes, and tell it no more.
 	endingFor = 20 * time.Minute
 	// gateMost is how long telling waits for fresh samples of ourselves: an
@@ -57,7 +70,7 @@ const (
 )
 
 func newKeeper(a *Alerting) *keeper {
-	return &keeper{a: a, log: a.log, now: a.o.Now, held: map[model.Fingerprint]*heldAlert{}, ended: map[model.Fingerprint]ending{}}
+	return &keeper{a: a, log: a.log, now: a.o.Now, live: map[model.Fingerprint]liveAlert{}, held: map[model.Fingerprint]*heldAlert{}, ended: map[model.Fingerprint]ending{}}
 }
 
 // put hands alerts to Alertmanager, here or elsewhere.
@@ -91,8 +104,11 @@ func (k *keeper) convert(expr string, t *rules.Alert) *alert.Alert {
 		Labels: labelSet(t.Labels), Annotations: labelSet(t.Annotations),
 		StartsAt: t.FiredAt, EndsAt: t.ValidUntil, GeneratorURL: k.link(expr),
 	}}
-	if !t.ResolvedAt.IsZero() {
+	switch {
+	case !t.ResolvedAt.IsZero():
 		a.EndsAt = t.ResolvedAt
+	case k.a.manager != nil: // those elsewhere cannot know that we are away
+		a.EndsAt = k.now().Add(keepFor)
 	}
 	return a
 }
@@ -121,7 +137,7 @@ func (k *keeper) believe(ctx context.Context, t *rules.Alert, a *alert.Alert) bo
 	before, known := k.ended[fp]
 	k.mu.Unlock()
 	if t.ResolvedAt.IsZero() {
-		k.forget(fp)
+		k.firing(fp, a)
 		return true
 	}
 	if known && before.at.Equal(t.ResolvedAt) {
@@ -131,20 +147,22 @@ func (k *keeper) believe(ctx context.Context, t *rules.Alert, a *alert.Alert) bo
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ended[fp] = ending{t.ResolvedAt, blind}
+	delete(k.live, fp)
 	if !blind {
 		delete(k.held, fp)
 		return true
 	}
 	k.log.Info("an alert is kept: its recovery was not observed", "alertname", a.Name(), "fingerprint", fp.String())
 	kept := *a
-	kept.EndsAt = k.now().Add(keepFor)
+	kept.EndsAt = k.now().Add(k.keepFor())
 	k.held[fp] = &heldAlert{alert: &kept}
 	return false
 }
 
-func (k *keeper) forget(fp model.Fingerprint) {
+func (k *keeper) firing(fp model.Fingerprint, a *alert.Alert) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.live[fp] = liveAlert{a, k.now()}
 	delete(k.ended, fp)
 	delete(k.held, fp)
 }
@@ -153,10 +171,11 @@ func (k *keeper) forget(fp model.Fingerprint) {
 // not having looked.
 func (k *keeper) blind(ctx context.Context, ls labels.Labels, at time.Time) bool {
 	e, now := k.a.engine, k.now()
-	if !e.Scraped(now, selfJob, targetsJob) || e.Lost(ls, now) {
+	target, job := ls.Get("target"), ls.Get("job")
+	ours := target != "" || job == "" || job == selfJob || job == targetsJob
+	if ours && !e.Scraped(now, selfJob, targetsJob) || e.Lost(ls, now) {
 		return true
 	}
-	target := ls.Get("target")
 	if target == "" {
 		return false
 	}
@@ -229,7 +248,8 @@ func (k *keeper) restore(ctx context.Context) {
 	for _, a := range k.a.manager.Alerts().Restored() {
 		kept := *a
 		kept.UpdatedAt = k.now()
-		if k.a.engine.Judge(labelsOf(a.Labels), time.Time{}) == engine.NoRule {
+		ours := a.EndsAt.Sub(k.now()) > keepFor/2
+		if !ours && k.a.engine.Judge(labelsOf(a.Labels), time.Time{}) == engine.NoRule {
 			kept.EndsAt = later(a.EndsAt, k.now().Add(resolveTimeout))
 		} else {
 			kept.EndsAt = k.now().Add(keepFor)
@@ -259,15 +279,7 @@ func labelsOf(set model.LabelSet) labels.Labels {
 
 // look decides about each held alert: kept for longer, or let go as recovered.
 func (k *keeper) look(ctx context.Context, open bool) {
-	k.mu.Lock()
-	held := maps.Clone(k.held)
-	for fp, e := range k.ended {
-		if k.now().Sub(e.at) > endingFor {
-			delete(k.ended, fp)
-		}
-	}
-	k.mu.Unlock()
-	for fp, h := range held {
+	for fp, h := range k.review() {
 		recovered := open && k.recovered(ctx, h)
 		k.mu.Lock()
 		if k.held[fp] != h { // a rule told it meanwhile
@@ -280,8 +292,8 @@ func (k *keeper) look(ctx context.Context, open bool) {
 		case recovered:
 			next.EndsAt = k.now()
 			delete(k.held, fp)
-		case next.EndsAt.Sub(k.now()) < keepFor/2:
-			next.EndsAt = k.now().Add(keepFor)
+		case next.EndsAt.Sub(k.now()) < k.keepFor()/2:
+			next.EndsAt = k.now().Add(k.keepFor())
 		default:
 			k.mu.Unlock()
 			continue
@@ -290,6 +302,34 @@ func (k *keeper) look(ctx context.Context, open bool) {
 		k.mu.Unlock()
 		k.a.put(ctx, &next)
 	}
+}
+
+// review takes over what rules have not told for a while, such as alerts of a
+// rule that a reload took away, and returns what is held.
+func (k *keeper) review() map[model.Fingerprint]*heldAlert {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.now()
+	for fp, l := range k.live {
+		if now.Sub(l.told) > silentFor {
+			k.held[fp] = &heldAlert{alert: l.alert}
+			delete(k.live, fp)
+		}
+	}
+	for fp, e := range k.ended {
+		if now.Sub(e.at) > endingFor {
+			delete(k.ended, fp)
+		}
+	}
+	return maps.Clone(k.held)
+}
+
+// keepFor is how long Alertmanager takes the keeper's word.
+func (k *keeper) keepFor() time.Duration {
+	if k.a.manager != nil {
+		return keepFor
+	}
+	return silentFor
 }
 
 // recovered reports that the alert's rules were evaluated, and say nothing of

@@ -27,7 +27,7 @@ import (
 	"github.com/prometheus/prometheus/scrape"
 )
 
-// Options of an engine; all but SpaceLow must be set.
+// Options of an engine; all but SpaceLow and Self must be set.
 type Options struct {
 	Dir         string
 	Log         *slog.Logger
@@ -36,7 +36,8 @@ type Options struct {
 	Notify      rules.NotifyFunc // hears of every alert that fires or is resolved
 	ExternalURL *url.URL         // in links to expressions
 	Settings    Settings
-	SpaceLow    func() bool // the data directory is short of room
+	SpaceLow    func() bool  // the data directory is short of room
+	Self        http.Handler // answers scrapes of SelfHost; may be nil
 }
 
 // Settings can be changed while the engine runs.
@@ -56,6 +57,7 @@ type Engine struct {
 	scrape  *scrape.Manager
 	targets *discovery.Manager
 	rules   *rules.Manager
+	self    *self
 	stop    context.CancelFunc
 	config  atomic.Pointer[config.Config]
 	applied atomic.Int64 // Unix nanoseconds of the last accepted settings
@@ -92,7 +94,7 @@ func New(o Options) (*Engine, error) {
 	}
 	o.Registry = lintClean{o.Registry}
 	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{o: o, log: o.Log, stop: stop, started: time.Now()}
+	e := &Engine{o: o, log: o.Log, stop: stop, self: newSelf(o.Self), started: time.Now()}
 	e.storage = OpenStorage(o.Dir, o.Settings.Retention, o.Log, o.Registry, o.SpaceLow)
 	e.query = promql.NewEngine(promql.EngineOpts{
 		Logger: o.Log, Reg: o.Registry, MaxSamples: queryMax, Timeout: queryTimeout, ActiveQueryTracker: newTracker(queryParallel),
@@ -116,7 +118,7 @@ func (e *Engine) prepare(ctx context.Context) (err error) {
 	if e.targets == nil {
 		return errors.New("register metrics of discovery")
 	}
-	e.scrape, err = scrape.NewManager(&scrape.Options{DiscoveryReloadInterval: seconds(1)}, e.log, noFailureLog, e.storage, reg)
+	e.scrape, err = scrape.NewManager(&scrape.Options{DiscoveryReloadInterval: seconds(1), HTTPClientOptions: e.self.options()}, e.log, noFailureLog, e.storage, reg)
 	if err != nil {
 		return fmt.Errorf("prepare scraping: %w", err)
 	}
@@ -171,6 +173,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	parts.Go(func() { _ = e.targets.Run() })                  // ends with its context
 	parts.Go(func() { _ = e.scrape.Run(e.targets.SyncCh()) }) // ends with Stop
 	parts.Go(e.rules.Run)
+	parts.Go(e.self.serve)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -183,6 +186,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.rules.Stop()
 	e.scrape.Stop()
 	e.stop()
+	e.self.close()
 	parts.Wait()
 	return e.Close()
 }
