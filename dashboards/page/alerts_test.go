@@ -49,7 +49,7 @@ func TestNoBarks(t *testing.T) {
 }
 
 func TestAlertsAreInOrder(t *testing.T) {
-	at := func(min int) time.Time { return fixture.Now().Add(-time.Duration(min) * time.Minute) }
+	at := func(minutes int) time.Time { return fixture.Now().Add(-time.Duration(minutes) * time.Minute) }
 	b := &fixture.Barks{}
 	add := func(name, severity string, ago int, silences ...page.Silence) {
 		b.Firing = append(b.Firing, page.Alert{Name: name, Labels: map[string]string{"severity": severity}, Started: at(ago), SilencedBy: silences})
@@ -93,9 +93,9 @@ func TestAlertsSayWhatIsKnown(t *testing.T) {
 		"lines": {
 			"14:19:12 UTC 11 min ago #ops office queued FIRING critical gitlab",
 			"sent 1 try FIRING critical gitlab",
-			"confirmed 1 try by its echo after 1 s FIRING warning 12× TargetDown",
-			"confirmed 2 tries by the server's answer to its label within a second [a3f] RESOLVED",
-			"by a PONG after it after 7 s DROPPED 3 lines",
+			"confirmed 1 try by its echo, after 1 s FIRING warning 12× TargetDown",
+			"confirmed 2 tries by the server's answer to its label, within a second [a3f] RESOLVED",
+			"by a PONG that followed, after 7 s DROPPED 3 lines",
 			"folded FIRING warning runner-01", "dropped FIRING info wiki",
 			"itself office queued heartbeat", // one that waits
 		},

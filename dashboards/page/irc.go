@@ -114,18 +114,21 @@ func how(l IRCLine) string {
 	case l.Method == "echo":
 		text = "by its echo"
 	case l.Method == "barrier":
-		text = "by a PONG after it"
+		text = "by a PONG that followed"
 	case l.Method != "":
 		text = "by " + line(l.Method, maxName)
 	}
 	if l.Done.IsZero() || l.Accepted.IsZero() {
 		return text
 	}
-	took := " within a second"
+	took := "within a second"
 	if d := l.Done.Sub(l.Accepted); d >= time.Second {
-		took = " after " + lasted(d)
+		took = "after " + lasted(d)
 	}
-	return text + took
+	if text == "" {
+		return took
+	}
+	return text + ", " + took
 }
 
 // maxLine is more than IRC carries in one line.

@@ -89,6 +89,10 @@ func (c clock) entry(e JournalEntry) entry {
 		out.tellTarget(t)
 		return out
 	}
+	if a, err := s.Action(); err == nil && a.Text != "" {
+		out.Text, out.Labels = line(a.Text, maxCause), labels(s.Labels)
+		return out
+	}
 	out.Text = line(cmp.Or(s.Annotations["summary"], s.Annotations["description"], s.Annotations["cause"]), maxCause)
 	out.Labels = labels(s.Labels)
 	out.Body = cleanText(string(s.Body), maxFolded)
