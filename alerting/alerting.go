@@ -245,6 +245,9 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 		}
 	}
 	a.cfg = c
+	if a.keeper != nil {
+		a.keeper.reloaded()
+	}
 	return nil
 }
 

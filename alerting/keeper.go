@@ -304,6 +304,18 @@ func (k *keeper) look(ctx context.Context, open bool) {
 	}
 }
 
+// reloaded takes over alerts of rules that are no more.
+func (k *keeper) reloaded() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for fp, l := range k.live {
+		if k.a.engine.Judge(labelsOf(l.alert.Labels), time.Time{}) == engine.NoRule {
+			k.held[fp] = &heldAlert{alert: l.alert}
+			delete(k.live, fp)
+		}
+	}
+}
+
 // review takes over what rules have not told for a while, such as alerts of a
 // rule that a reload took away, and returns what is held.
 func (k *keeper) review() map[model.Fingerprint]*heldAlert {

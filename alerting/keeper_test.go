@@ -133,6 +133,20 @@ func TestDeadMansSwitchIsNotMuted(t *testing.T) {
 	})
 }
 
+// Whose rule is gone cannot fire.
+func TestAlertOfARemovedRuleIsResolved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, t.TempDir(), nil)
+	r.states.set("web", "down")
+	r.start().ready()
+	r.expect("Down", "web", signal.Firing)
+	write(t, r.cfg.RuleFiles[0], strings.Replace(testRules, "alert: Down", "alert: Other", 1))
+	if err := r.alerting.Reload(context.Background(), r.cfg); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("Down", "web", signal.Resolved)
+}
+
 func TestReceiversOfIRCReachTheQueue(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
