@@ -125,7 +125,9 @@ func realDelivery(ctx context.Context, t *testing.T, server *ircd.Real, conf Con
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := await(ctx, func() bool { return r.metric("confirmations_total", "method", method) >= 5 && r.metric("spool_lines", "state", "sent") == 0 }); err != nil {
+	if err := await(ctx, func() bool {
+		return r.metric("confirmations_total", "method", method) >= 5 && r.metric("spool_lines", "state", "sent") == 0
+	}); err != nil {
 		t.Errorf("%v lines confirmed by %s, want 5: %v", r.metric("confirmations_total", "method", method), method, err)
 	}
 	var words strings.Builder

@@ -40,12 +40,19 @@ func Parse(line string) (Message, error) {
 			return Message{}, ErrLine
 		}
 	}
-	if m.Command, line = word(line); m.Command == "" {
+	if m.Command, line = word(line); !isCommand(m.Command) {
 		return Message{}, ErrLine
 	}
 	m.Params = parseParams(line)
 	return m, nil
 }
+
+// isCommand holds that a command is of letters or digits.
+func isCommand(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !isLetter(r) && (r < '0' || r > '9') })
+}
+
+func isLetter(r rune) bool { return 'a' <= r|0x20 && r|0x20 <= 'z' }
 
 func parseParams(line string) (params []string) {
 	for line != "" {
