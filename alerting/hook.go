@@ -14,6 +14,10 @@ const maxHook = 16 << 20
 // hook takes the webhook of an outside Alertmanager. It answers 200 only once
 // all of it is durable; 5xx makes the sender try again, 4xx does not.
 func (a *Alerting) hook(w http.ResponseWriter, r *http.Request) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		http.Error(w, "refused: the request came from another site", http.StatusForbidden)
+		return
+	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxHook))
 	if err != nil {
 		code := http.StatusBadRequest

@@ -17,15 +17,30 @@ import (
 	"github.com/colliehq/collie/signal"
 )
 
+// maxWord bounds each text of a signal's body.
+const maxWord = 8 << 10
+
+// body of the signal of one alert, with texts shortened until it fits.
+func (n Notification) body(a Alert, word int) ([]byte, error) {
+	body, err := json.Marshal(signal.Alert{
+		Receiver: cut(n.Receiver, word), GroupKey: cut(n.GroupKey, word), GroupLabels: cutPairs(n.GroupLabels, word/8), Fingerprint: cut(a.Fingerprint, word),
+		GeneratorURL: cut(a.GeneratorURL, word), ExternalURL: cut(n.ExternalURL, word), Why: cut(n.Reason, word), Repeat: a.Repeat,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("write alert: %w", err)
+	}
+	if len(body) > signal.MaxBody && word > 0 {
+		return n.body(a, word/2)
+	}
+	return body, nil
+}
+
 // message makes the signal of one alert. Whatever an alert carries is cut to
 // what a signal may be, rather than not told.
 func (n Notification) message(a Alert, source string, seq uint64, now time.Time) (queue.Message, error) {
-	body, err := json.Marshal(signal.Alert{
-		Receiver: n.Receiver, GroupKey: n.GroupKey, GroupLabels: n.GroupLabels, Fingerprint: a.Fingerprint,
-		GeneratorURL: a.GeneratorURL, ExternalURL: n.ExternalURL, Why: n.Reason, Repeat: a.Repeat,
-	})
+	body, err := n.body(a, maxWord)
 	if err != nil {
-		return queue.Message{}, fmt.Errorf("write alert: %w", err)
+		return queue.Message{}, err
 	}
 	s, err := signal.New(signal.Signal{
 		ID: n.id(a, source), Kind: signal.KindAlert, Source: source, Seq: seq,
