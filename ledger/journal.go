@@ -71,6 +71,9 @@ func summary(e record.Entry) string {
 	if t, err := s.Target(); err == nil {
 		return tell(t)
 	}
+	if a, err := s.Action(); err == nil && a.Text != "" {
+		return a.Text
+	}
 	return firstOf(s.Annotations["summary"], s.Annotations["text"], s.Annotations["description"], string(s.Status), string(s.Kind))
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/ledger/record"
 	"github.com/colliehq/collie/signal"
 )
 
@@ -262,5 +264,20 @@ func TestMetricsAreClean(t *testing.T) {
 	}
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+// TestActionsTellTheirText holds what the story of an alert says of a line
+// that was told: the sentence in the action's body.
+func TestActionsTellTheirText(t *testing.T) {
+	raw, err := json.Marshal(signal.Signal{
+		ID: "a", Kind: signal.KindAction, Source: "ircbot/x", Subject: "alert/TargetDown/1", Observed: time.Unix(1, 0), Environment: "production",
+		Body: []byte(`{"verb":"line.confirmed","text":"confirmed in #ops on libera by echo"}`),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := summary(record.Entry{Signal: raw}), "confirmed in #ops on libera by echo"; got != want {
+		t.Errorf("summary = %q, want %q", got, want)
 	}
 }

@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -10,132 +9,125 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/colliehq/collie/internal/testkit/launch"
+	"github.com/colliehq/collie/internal/testkit/ircd"
 )
 
-// ircClient is a plain IRC client, as a person's: it joins a channel and
-// remembers every line.
-type ircClient struct {
-	conn    net.Conn
-	channel string
-	done    chan struct{}
-
-	mu    sync.Mutex
-	lines []string
+// cmdIRCd runs real IRC servers: ircd inspircd|ngircd NAME puts the port into
+// $NAME_PORT; an InspIRCd has linked services, in which accounts are registered.
+func cmdIRCd(ts *testscript.TestScript, s *stage, args []string) error {
+	const usage = usageError("ircd inspircd|ngircd NAME | ircd stop|start NAME | ircd register NAME ACCOUNT PASSWORD")
+	if len(args) < 2 {
+		return usage
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
+	defer cancel()
+	if args[0] == "inspircd" || args[0] == "ngircd" {
+		return s.startIRCd(ctx, ts, args[0], args[1])
+	}
+	real := s.ircds[args[1]]
+	switch {
+	case real == nil:
+		return fmt.Errorf("no IRC server %q", args[1])
+	case args[0] == "stop":
+		return real.Stop()
+	case args[0] == "start":
+		return real.Start(ctx)
+	case args[0] == "register" && len(args) == 4:
+		return real.Register(ctx, args[2], args[3])
+	}
+	return usage
 }
 
-// cmdIRC is the plain client: irc join NAME PORT NICK CHANNEL, irc say NAME
-// TEXT, irc await NAME REGEXP, irc count NAME N REGEXP, irc leave NAME.
+func (s *stage) startIRCd(ctx context.Context, ts *testscript.TestScript, program, name string) error {
+	dir := filepath.Join(s.dir, "ircd-"+name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	var err error
+	if program == "inspircd" {
+		s.ircds[name], err = ircd.StartInspIRCd(ctx, dir, true)
+	} else {
+		s.ircds[name], err = ircd.StartNgIRCd(ctx, dir)
+	}
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(s.ircds[name].Address)
+	ts.Setenv(name+"_PORT", port)
+	return err
+}
+
+// cmdIRC is a person's client: irc join NAME PORT NICK CHANNEL, irc say NAME
+// TEXT, irc await NAME REGEXP, irc count NAME N REGEXP, irc leave NAME. Lines
+// are matched as "nick: text".
 func cmdIRC(ts *testscript.TestScript, s *stage, args []string) error {
 	const usage = usageError("irc join NAME PORT NICK CHANNEL | irc say|await NAME TEXT | irc count NAME N REGEXP | irc leave NAME")
 	if len(args) < 2 {
 		return usage
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
+	defer cancel()
 	if args[0] == "join" && len(args) == 5 {
-		c, err := dialIRC(args[2], args[3], args[4])
+		c, err := ircd.Connect(ctx, "127.0.0.1:"+args[2], args[3])
 		if err != nil {
 			return err
 		}
-		s.irc[args[1]] = c
-		return c.await("the names of "+c.channel, regexp.MustCompile(` 366 `))
+		s.people[args[1]] = &person{c, args[4]}
+		return c.Join(ctx, args[4])
 	}
-	c := s.irc[args[1]]
-	if c == nil {
-		return fmt.Errorf("no IRC client %q", args[1])
-	}
+	p := s.people[args[1]]
 	switch {
+	case p == nil:
+		return fmt.Errorf("no IRC client %q", args[1])
 	case args[0] == "say" && len(args) == 3:
-		return c.write("PRIVMSG " + c.channel + " :" + args[2])
-	case args[0] == "leave" && len(args) == 2:
-		return c.close()
-	case args[0] == "await" && len(args) == 3:
-		want, err := regexp.Compile(args[2])
-		if err != nil {
-			return usageError(err.Error())
-		}
-		err = c.await(args[2], want)
-		if err != nil {
-			return fmt.Errorf("%w\n%s", err, s.logs())
-		}
+		return p.Send("PRIVMSG " + p.channel + " :" + args[2])
+	case args[0] == "leave":
+		p.Close()
+		delete(s.people, args[1])
 		return nil
+	case args[0] == "await" && len(args) == 3:
+		return s.awaitLine(ctx, p, args[2])
 	case args[0] == "count" && len(args) == 4:
-		return c.count(ts, args[2], args[3])
+		return p.count(ts, args[2], args[3])
 	}
 	return usage
 }
 
-func dialIRC(port, nick, channel string) (*ircClient, error) {
-	conn, err := net.DialTimeout("tcp", "127.0.0.1:"+port, 10*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	c := &ircClient{conn: conn, channel: channel, done: make(chan struct{})}
-	go c.read()
-	if err := c.write("NICK " + nick + "\r\nUSER " + nick + " 0 * :a person"); err != nil {
-		return nil, err
-	}
-	if err := c.await("the welcome", regexp.MustCompile(` 001 `)); err != nil {
-		return nil, err
-	}
-	return c, c.write("JOIN " + channel)
+// person sits in a channel.
+type person struct {
+	*ircd.Client
+	channel string
 }
 
-func (c *ircClient) read() {
-	defer close(c.done)
-	for s := bufio.NewScanner(c.conn); s.Scan(); {
-		line := s.Text()
-		if rest, ok := strings.CutPrefix(line, "PING "); ok {
-			_ = c.write("PONG " + rest) // a broken connection ends the loop
-			continue
-		}
-		c.mu.Lock()
-		c.lines = append(c.lines, line)
-		c.mu.Unlock()
-	}
-}
-
-func (c *ircClient) write(line string) error {
-	_, err := c.conn.Write([]byte(line + "\r\n"))
-	return err
-}
-
-func (c *ircClient) close() error {
-	err := c.conn.Close()
-	<-c.done
-	return err
-}
-
-func (c *ircClient) matching(want *regexp.Regexp) (found []string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, line := range c.lines {
-		if want.MatchString(line) {
+func (p *person) matching(want *regexp.Regexp) (found []string) {
+	for _, said := range p.Heard(p.channel) {
+		if line := said.From + ": " + said.Text; want.MatchString(line) {
 			found = append(found, line)
 		}
 	}
 	return found
 }
 
-func (c *ircClient) await(what string, want *regexp.Regexp) error {
-	ctx, cancel := context.WithTimeout(context.Background(), awaitLimit)
-	defer cancel()
-	return launch.Await(ctx, what, func(context.Context) error {
-		if len(c.matching(want)) == 0 {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			return fmt.Errorf("the channel saw:\n%s", strings.Join(c.lines, "\n"))
-		}
-		return nil
-	})
+func (s *stage) awaitLine(ctx context.Context, p *person, pattern string) error {
+	want, err := regexp.Compile(pattern)
+	if err != nil {
+		return usageError(err.Error())
+	}
+	began := time.Now()
+	err = p.Await(ctx, pattern, func([]string) bool { return len(p.matching(want)) > 0 })
+	if err != nil {
+		return fmt.Errorf("no line in %s matches %s after %s: %w\n%s\n%s", p.channel, pattern, time.Since(began).Round(time.Second), err,
+			strings.Join(p.matching(regexp.MustCompile("")), "\n"), s.logs())
+	}
+	return nil
 }
 
-// count wants exactly n lines that match.
-func (c *ircClient) count(ts *testscript.TestScript, number, pattern string) error {
+// count wants exactly n lines that match, and shows them.
+func (p *person) count(ts *testscript.TestScript, number, pattern string) error {
 	want, err := regexp.Compile(pattern)
 	if err != nil {
 		return usageError(err.Error())
@@ -144,9 +136,10 @@ func (c *ircClient) count(ts *testscript.TestScript, number, pattern string) err
 	if err != nil {
 		return usageError(err.Error())
 	}
-	found := c.matching(want)
+	found := p.matching(want)
+	ts.Logf("%s", strings.Join(found, "\n"))
 	if len(found) != n {
-		return fmt.Errorf("%d lines match %s, want %d:\n%s", len(found), pattern, n, strings.Join(found, "\n"))
+		return fmt.Errorf("%d lines match %s, want %d", len(found), pattern, n)
 	}
-	return os.WriteFile(filepath.Join(ts.Getenv("WORK"), "irc.txt"), []byte(strings.Join(found, "\n")+"\n"), 0o600)
+	return nil
 }

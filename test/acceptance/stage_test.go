@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/colliehq/collie/internal/testkit/faketarget"
+	"github.com/colliehq/collie/internal/testkit/ircd"
 	"github.com/colliehq/collie/internal/testkit/launch"
 )
 
@@ -23,18 +24,19 @@ type stageKey struct{}
 
 // stage is what one story has standing: processes, servers, pingers and marks.
 type stage struct {
-	dir   string
-	procs map[string]*launch.Process
-	webs  map[string]*faketarget.HTTP
-	marks map[string]time.Time
-	stops map[string]func() // of pingers
-	irc   map[string]*ircClient
+	dir    string
+	procs  map[string]*launch.Process
+	webs   map[string]*faketarget.HTTP
+	marks  map[string]time.Time
+	stops  map[string]func() // of pingers
+	ircds  map[string]*ircd.Real
+	people map[string]*person // on IRC
 }
 
 func newStage(env *testscript.Env) *stage {
 	return &stage{
 		dir: env.WorkDir, procs: map[string]*launch.Process{}, webs: map[string]*faketarget.HTTP{},
-		marks: map[string]time.Time{}, stops: map[string]func(){}, irc: map[string]*ircClient{},
+		marks: map[string]time.Time{}, stops: map[string]func(){}, ircds: map[string]*ircd.Real{}, people: map[string]*person{},
 	}
 }
 
@@ -43,8 +45,11 @@ func (s *stage) clear() {
 	for _, stop := range s.stops {
 		stop()
 	}
-	for _, c := range s.irc {
-		_ = c.close()
+	for _, p := range s.people {
+		p.Close()
+	}
+	for _, real := range s.ircds {
+		_ = real.Close()
 	}
 	for _, p := range s.procs {
 		_ = p.Kill() // how it ended is nobody's concern any more
