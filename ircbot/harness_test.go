@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/colliehq/collie/internal/queue"
 	"github.com/colliehq/collie/internal/queue/memory"
@@ -69,8 +68,13 @@ func oneNetwork(change ...func(*Network)) Config {
 // inBubble runs a story on a clock that jumps.
 func inBubble(t *testing.T, o ircd.Options, conf Config, story func(*rig)) {
 	t.Helper()
+	inBubbleWith(t, o, conf, nil, story)
+}
+
+func inBubbleWith(t *testing.T, o ircd.Options, conf Config, q Questions, story func(*rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, dir: t.TempDir(), server: ircd.New(o), conf: conf, log: &logBuffer{}}
+		r := &rig{t: t, dir: t.TempDir(), server: ircd.New(o), conf: conf, q: q, log: &logBuffer{}}
 		r.start()
 		story(r)
 		r.end()
@@ -253,5 +257,3 @@ func (r *rig) metric(name string, labels ...string) float64 {
 	r.t.Fatalf("no metric collie_irc_%s%v", name, labels)
 	return 0
 }
-
-var _ = testutil.ToFloat64
