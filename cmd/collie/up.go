@@ -192,7 +192,7 @@ func (w *wiring) register(mux *http.ServeMux, admin daemon.Admin) {
 	w.ledger.Register(mux)
 	w.exporter.Register(mux)
 	w.alerting.Register(mux)
-	page.New(page.Options{Source: pageSource{w.ledger}, Version: version.Version, Log: w.log.With("room", "page")}).Register(mux)
+	page.New(page.Options{Source: pageSource{w.ledger}, Barks: pageBarks{w.alerting, w.bot}, Version: version.Version, Log: w.log.With("room", "page")}).Register(mux)
 }
 
 // reload applies the configuration anew, or changes nothing and says why.
