@@ -28,16 +28,16 @@ func cmdIRCd(ts *testscript.TestScript, s *stage, args []string) error {
 	if args[0] == "inspircd" || args[0] == "ngircd" {
 		return s.startIRCd(ctx, ts, args[0], args[1])
 	}
-	real := s.ircds[args[1]]
+	server := s.ircds[args[1]]
 	switch {
-	case real == nil:
+	case server == nil:
 		return fmt.Errorf("no IRC server %q", args[1])
 	case args[0] == "stop":
-		return real.Stop()
+		return server.Stop()
 	case args[0] == "start":
-		return real.Start(ctx)
+		return server.Start(ctx)
 	case args[0] == "register" && len(args) == 4:
-		return real.Register(ctx, args[2], args[3])
+		return server.Register(ctx, args[2], args[3])
 	}
 	return usage
 }

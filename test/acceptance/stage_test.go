@@ -48,8 +48,8 @@ func (s *stage) clear() {
 	for _, p := range s.people {
 		p.Close()
 	}
-	for _, real := range s.ircds {
-		_ = real.Close()
+	for _, server := range s.ircds {
+		_ = server.Close()
 	}
 	for _, p := range s.procs {
 		_ = p.Kill() // how it ended is nobody's concern any more
