@@ -180,9 +180,7 @@ func (g *pings) export(m *probe.Metrics) {
 	m.Gauge(name, help, g.lookup.took.Seconds(), "phase", "resolve")
 	m.Gauge(name, help, g.setup.Seconds(), "phase", "setup")
 	m.Gauge(name, help, mean, "phase", "rtt")
-	if g.hopLimit >= 0 {
-		m.Gauge("probe_icmp_reply_hop_limit", "The hop limit (TTL) of the last reply.", float64(g.hopLimit))
-	}
+	m.Gauge("probe_icmp_reply_hop_limit", "The hop limit (TTL) of the last reply; 0 without a reply.", float64(max(g.hopLimit, 0)))
 	m.Gauge("probe_icmp_packets_sent", "How many echo requests were sent.", float64(g.sent))
 	m.Gauge("probe_icmp_packets_received", "How many echo replies came in.", float64(len(g.rtts)))
 	m.Gauge("probe_icmp_rtt_min_seconds", "The shortest round trip; 0 without a reply.", low)
