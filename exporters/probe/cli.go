@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"github.com/colliehq/collie/internal/secret"
 )
 
 // CLIOptions is what `collie probe` was asked for beside module and target.
@@ -64,7 +66,7 @@ func writeText(w io.Writer, m Module, target string, r Result, log string) error
 	if !r.Success {
 		verdict = paint("31", fmt.Sprintf("failed after %s: %s: %s", r.Duration.Round(10*time.Microsecond), r.Reason, r.Cause))
 	}
-	text := paint("2", log) + fmt.Sprintf("%s %s: %s\n", m.Name, target, verdict)
+	text := paint("2", log) + fmt.Sprintf("%s %s: %s\n", m.Name, secret.URLs(target), verdict)
 	if r.Evidence != "" {
 		text += indent(r.Evidence)
 	}
@@ -114,7 +116,7 @@ func writeJSON(w io.Writer, m Module, target string, r Result, log string) error
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(map[string]any{
-		"module": m.Name, "target": target, "success": r.Success, "reason": r.Reason, "cause": r.Cause,
+		"module": m.Name, "target": secret.URLs(target), "success": r.Success, "reason": r.Reason, "cause": r.Cause,
 		"evidence": r.Evidence, "duration_seconds": r.Duration.Seconds(),
 		"log": strings.Split(strings.TrimRight(log, "\n"), "\n"), "metrics": samples,
 	})

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/colliehq/collie/internal/secret"
 )
 
 // ScrapeTimeoutHeader is the header in which Prometheus says, in seconds, how
@@ -67,7 +69,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	result := Run(ctx, module, req)
 	if !result.Success {
-		h.Log.Debug("probe failed", "module", module.Name, "target", target, "reason", result.Reason, "cause", result.Cause)
+		h.Log.Debug("probe failed", "module", module.Name, "target", secret.URLs(target), "reason", result.Reason, "cause", result.Cause)
 	}
 	h.write(w, r, result)
 }
@@ -85,7 +87,7 @@ func (h *Handler) admit(name, target string) (Module, *refusal) {
 		return module, &refusal{http.StatusBadRequest, fmt.Sprintf("unknown module %q: it is neither built in nor in the modules_file", name)}
 	case h.Allow != nil && !h.Allow(target):
 		return module, &refusal{http.StatusForbidden, fmt.Sprintf(
-			"target %q is not configured: add it to targets, or set probe.ad_hoc: true to let /probe look at any target", target)}
+			"target %q is not configured: add it to targets, or set probe.ad_hoc: true to let /probe look at any target", secret.URLs(target))}
 	}
 	return module, nil
 }
@@ -127,7 +129,7 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, result Result) {
 func (h *Handler) serveDebug(ctx context.Context, w http.ResponseWriter, m Module, req Request, limit time.Duration) {
 	log := &cappedBuffer{limit: 256 << 10}
 	req.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	req.Log.Info("beginning probe", "module", m.Name, "kind", m.Kind, "target", req.Target, "timeout", limit)
+	req.Log.Info("beginning probe", "module", m.Name, "kind", m.Kind, "target", secret.URLs(req.Target), "timeout", limit)
 	result := Run(ctx, m, req)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	var out bytes.Buffer

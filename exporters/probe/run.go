@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/colliehq/collie/internal/secret"
 )
 
 // Run makes one probe of the module: within the module's time limit and the
@@ -40,7 +42,7 @@ func Run(ctx context.Context, m Module, req Request) Result {
 func guarded(ctx context.Context, m Module, req Request) (result Result) {
 	defer func() {
 		if r := recover(); r != nil {
-			req.Log.Error("probe panicked", "module", m.Name, "target", req.Target, "panic", r, "stack", string(debug.Stack()))
+			req.Log.Error("probe panicked", "module", m.Name, "target", secret.URLs(req.Target), "panic", r, "stack", string(debug.Stack()))
 			result = Fail(Metrics{}, Protocol, fmt.Sprintf("the %s probe broke on this answer: %v (a mistake in Collie)", m.Kind, r))
 		}
 	}()
@@ -48,7 +50,8 @@ func guarded(ctx context.Context, m Module, req Request) (result Result) {
 }
 
 // tidy brings a result to what it promises: a reason if and only if it failed,
-// text that is UTF-8, evidence within its bound.
+// text that is UTF-8 and without the passwords of URLs, evidence within its
+// bound.
 func (r *Result) tidy() {
 	if r.Success {
 		r.Reason, r.Cause, r.Evidence = None, "", ""
@@ -57,8 +60,8 @@ func (r *Result) tidy() {
 	if r.Reason == None {
 		r.Reason = Protocol
 	}
-	r.Cause = strings.ToValidUTF8(clip(r.Cause, maxCause), "�")
-	r.Evidence = clip(strings.ToValidUTF8(r.Evidence, "�"), MaxEvidence)
+	r.Cause = strings.ToValidUTF8(clip(secret.URLs(r.Cause), maxCause), "�")
+	r.Evidence = clip(strings.ToValidUTF8(secret.URLs(r.Evidence), "�"), MaxEvidence)
 }
 
 // maxCause bounds the sentence for people, in bytes: it quotes error texts that
