@@ -145,6 +145,7 @@ func decode(d queue.Delivery) (in incoming, ours bool, err error) {
 // acceptAll writes the lines of the alerts into the spool. It is the
 // acceptance: once it is durable, the lines will be said.
 func (b *Bot) acceptAll(tx *store.Tx, all []incoming) error {
+	var accepted []*spool.Line
 	for _, in := range all {
 		first, err := tx.Once(Subscription, in.signal.ID)
 		if err != nil {
@@ -153,34 +154,63 @@ func (b *Bot) acceptAll(tx *store.Tx, all []incoming) error {
 		if !first {
 			continue
 		}
-		if err := b.acceptOne(tx, in); err != nil {
+		lines, err := b.acceptOne(tx, in)
+		if err != nil {
 			return err
 		}
+		accepted = append(accepted, lines...)
 	}
+	dropped, err := b.spool.Shed(tx, accepted)
+	if err != nil {
+		return err
+	}
+	tx.OnCommit(func() {
+		for _, l := range accepted {
+			b.metrics.lines.WithLabelValues(l.Network, "accepted").Inc()
+		}
+		for network, lines := range byNetwork(dropped) {
+			b.dropped(network, lines, "the spool is full")
+		}
+	})
 	return nil
 }
 
-func (b *Bot) acceptOne(tx *store.Tx, in incoming) error {
+func byNetwork(lines []spool.Line) map[string][]spool.Line {
+	out := map[string][]spool.Line{}
+	for _, l := range lines {
+		out[l.Network] = append(out[l.Network], l)
+	}
+	return out
+}
+
+// acceptOne spools what the channels are to be told of one alert.
+func (b *Bot) acceptOne(tx *store.Tx, in incoming) (accepted []*spool.Line, err error) {
 	routed := false
+	add := func(l *spool.Line, err error) error {
+		if l != nil {
+			accepted = append(accepted, l)
+		}
+		return err
+	}
 	for _, n := range b.configured() {
 		if heartbeat(in) {
 			routed = true
-			if err := b.acceptHeartbeat(tx, n, in); err != nil {
-				return err
+			if err := add(b.acceptHeartbeat(tx, n, in)); err != nil {
+				return nil, err
 			}
 			continue
 		}
 		for _, channel := range n.told(in.alert.Receiver) {
 			routed = true
-			if err := b.acceptFor(tx, n.Name, channel, in); err != nil {
-				return err
+			if err := add(b.acceptFor(tx, n.Name, channel, in)); err != nil {
+				return nil, err
 			}
 		}
 	}
 	if !routed {
 		tx.OnCommit(b.metrics.unrouted.Inc)
 	}
-	return nil
+	return accepted, nil
 }
 
 func heartbeat(in incoming) bool {
@@ -189,19 +219,19 @@ func heartbeat(in incoming) bool {
 
 // acceptHeartbeat spools the dead man's switch. A newer one makes those that
 // wait pointless.
-func (b *Bot) acceptHeartbeat(tx *store.Tx, n Network, in incoming) error {
+func (b *Bot) acceptHeartbeat(tx *store.Tx, n Network, in incoming) (*spool.Line, error) {
 	if in.signal.Status != signal.Firing {
-		return nil
+		return nil, nil
 	}
 	l := &spool.Line{
 		Network: n.Name, Channel: heartbeatPlace(n), Lane: spool.Reply, SignalID: in.signal.ID, Seen: in.FirstSeen,
 		About: words.About{Kind: words.Heartbeat, Started: in.FirstSeen},
 	}
 	old := b.spool.Find(n.Name, func(o *spool.Line) bool { return o.About.Kind == words.Heartbeat && o.State == spool.Queued })
-	if _, err := b.spool.Accept(tx, l); err != nil {
-		return err
+	if err := b.spool.Accept(tx, l); err != nil {
+		return nil, err
 	}
-	return b.spool.Supersede(tx, old, l)
+	return l, b.spool.Supersede(tx, old, l)
 }
 
 // toSelf is the channel of lines that go to our own nick, whatever it is then.
@@ -215,39 +245,30 @@ func heartbeatPlace(n Network) string {
 }
 
 // acceptFor spools what a channel is to be told of an alert, if it is news.
-func (b *Bot) acceptFor(tx *store.Tx, network, channel string, in incoming) error {
+func (b *Bot) acceptFor(tx *store.Tx, network, channel string, in incoming) (*spool.Line, error) {
 	s := in.signal
 	told, err := b.spool.Told(tx, network, channel, s.Subject)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kind, next, verdict := judge(told, in, tx.Now())
 	switch verdict {
 	case stale:
 		tx.OnCommit(b.metrics.stale.Inc)
-		return nil
+		return nil, nil
 	case unchanged:
 		tx.OnCommit(b.metrics.unchanged.Inc)
-		return nil
+		return nil, nil
 	case news:
 	}
 	if err := b.spool.Tell(tx, network, channel, s.Subject, next); err != nil {
-		return err
+		return nil, err
 	}
 	l := b.line(network, channel, kind, in)
-	old := b.superseded(network, channel, l)
-	dropped, err := b.spool.Accept(tx, l)
-	if err != nil {
-		return err
+	if err := b.spool.Accept(tx, l); err != nil {
+		return nil, err
 	}
-	if err := b.spool.Supersede(tx, old, l); err != nil {
-		return err
-	}
-	tx.OnCommit(func() {
-		b.metrics.lines.WithLabelValues(network, "accepted").Inc()
-		b.dropped(network, dropped, "the spool is full")
-	})
-	return nil
+	return l, b.spool.Supersede(tx, b.superseded(network, channel, l), l)
 }
 
 // superseded are repetitions that wait while there is something newer to say.

@@ -191,7 +191,8 @@ func (b *Bot) dropStrangers(ctx context.Context, want map[string]Network) {
 		if len(lost) == 0 {
 			continue
 		}
-		if err := b.spool.Drop(ctx, lost); err != nil {
+		lost, err := b.spool.Drop(ctx, lost)
+		if err != nil {
 			b.log.Warn("lines for channels that are not configured stay in the spool", "network", name, "err", err)
 			continue
 		}

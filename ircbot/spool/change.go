@@ -149,54 +149,72 @@ func (p *Spool) Requeue(ctx context.Context, lines []Line, also func(*store.Tx) 
 	return nil
 }
 
-// Drop gives up lines that cannot be kept, or that have nowhere to go.
-func (p *Spool) Drop(ctx context.Context, lines []Line) error {
-	err := p.store.Tx(ctx, func(tx *store.Tx) error { return p.drop(tx, lines) })
+// Drop gives up lines that have nowhere to go, and returns those that it did.
+func (p *Spool) Drop(ctx context.Context, lines []Line) (gone []Line, err error) {
+	err = p.store.Tx(ctx, func(tx *store.Tx) error {
+		gone, err = p.drop(tx, lines)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("drop %d lines: %w", len(lines), err)
+		return nil, fmt.Errorf("drop %d lines: %w", len(lines), err)
 	}
-	return nil
+	return gone, nil
 }
 
-func (p *Spool) drop(tx *store.Tx, lines []Line) error {
+// drop gives up those of the lines that still wait: in the same commit somebody
+// else may have been faster.
+func (p *Spool) drop(tx *store.Tx, lines []Line) (gone []Line, err error) {
 	for _, l := range lines {
-		if _, err := tx.Exec(`UPDATE ircbot_lines SET state = 'dropped', done_ns = ? WHERE id = ? AND state = 'queued'`, nanos(p.now()), l.ID); err != nil {
-			return err
+		err := one(tx.Exec(`UPDATE ircbot_lines SET state = 'dropped', done_ns = ? WHERE id = ? AND state = 'queued'`, nanos(p.now()), l.ID))
+		switch {
+		case errors.Is(err, ErrGone):
+		case err != nil:
+			return nil, err
+		default:
+			gone = append(gone, l)
 		}
 	}
-	tx.OnCommit(func() { p.forget(lines...) })
-	return nil
+	tx.OnCommit(func() { p.forget(gone...) })
+	return gone, nil
 }
 
-// shed drops what the limit in bytes does not allow beside the lines that come:
-// the least urgent lane first, of it the oldest. One line in its place says how
-// many they were.
-func (p *Spool) shed(tx *store.Tx, name string, coming []*Line) (gone []Line, err error) {
-	more := 0
-	for _, l := range coming {
-		if l.Network == name {
-			more += l.bytes
-		}
+// Shed drops what the limit in bytes does not allow beside the lines that were
+// accepted in the transaction: the least urgent lane first, of it the oldest.
+// One line for each channel says how many they were. It is called once in a
+// transaction.
+func (p *Spool) Shed(tx *store.Tx, accepted []*Line) (gone []Line, err error) {
+	more := map[string]int{}
+	for _, l := range accepted {
+		more[l.Network] += l.bytes
 	}
+	for name, bytes := range more {
+		dropped, err := p.replaceByCount(tx, name, p.excess(name, bytes))
+		if err != nil {
+			return nil, err
+		}
+		gone = append(gone, dropped...)
+	}
+	return gone, nil
+}
+
+// excess is what has to go for more bytes to have room.
+func (p *Spool) excess(name string, more int) (gone []Line) {
 	p.mu.Lock()
 	n := p.net(name)
 	over := n.used + more - n.limits.bytes
 	p.mu.Unlock()
 	if over <= 0 {
-		return nil, nil
+		return nil
 	}
-	open := p.Open(name)
+	open := p.Find(name, func(l *Line) bool { return l.Waits() && l.About.Kind != words.Dropped })
 	slices.SortStableFunc(open, func(a, b Line) int { return int(b.Lane - a.Lane) })
 	for _, l := range open {
-		if over <= 0 {
-			break
-		}
-		if l.Waits() && l.About.Kind != words.Dropped {
+		if over > 0 {
 			over -= l.bytes
 			gone = append(gone, l)
 		}
 	}
-	return gone, p.replaceByCount(tx, name, gone)
+	return gone
 }
 
 // Expire drops what waits for longer than the limit, and says so in a line for
@@ -205,41 +223,51 @@ func (p *Spool) Expire(ctx context.Context, name string) (gone []Line, err error
 	p.mu.Lock()
 	limit := p.now().Add(-p.net(name).age)
 	p.mu.Unlock()
-	for _, l := range p.Open(name) {
-		if l.Accepted.Before(limit) && l.State == Queued && l.About.Kind != words.Dropped {
-			gone = append(gone, l)
-		}
-	}
-	if len(gone) == 0 {
+	old := p.Find(name, func(l *Line) bool {
+		return l.Accepted.Before(limit) && l.State == Queued && l.About.Kind != words.Dropped
+	})
+	if len(old) == 0 {
 		return nil, nil
 	}
-	return gone, p.store.Tx(ctx, func(tx *store.Tx) error { return p.replaceByCount(tx, name, gone) })
+	err = p.store.Tx(ctx, func(tx *store.Tx) error {
+		gone, err = p.replaceByCount(tx, name, old)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("drop %d lines that are too old: %w", len(old), err)
+	}
+	return gone, nil
 }
 
-// replaceByCount drops lines, and leaves one in each channel that counts them.
-func (p *Spool) replaceByCount(tx *store.Tx, name string, gone []Line) error {
-	if len(gone) == 0 {
-		return nil
+// replaceByCount drops lines, and leaves one in each channel that counts them,
+// those that were counted there before included.
+func (p *Spool) replaceByCount(tx *store.Tx, name string, lines []Line) ([]Line, error) {
+	gone, err := p.drop(tx, lines)
+	if err != nil || len(gone) == 0 {
+		return nil, err
 	}
 	counts := map[string]*Line{}
 	for _, l := range gone {
-		c := counts[l.Channel]
-		if c == nil {
-			c = &Line{Network: name, Channel: l.Channel, Lane: Info, State: Queued, Accepted: p.now(), Seen: p.now(), About: words.About{Kind: words.Dropped, Link: l.About.More}}
-			counts[l.Channel] = c
-		}
-		c.About.Count += l.About.Alerts()
-	}
-	old := p.Open(name)
-	for _, c := range counts {
-		for _, l := range old {
-			if l.Channel == c.Channel && l.About.Kind == words.Dropped && l.Waits() {
-				c.About.Count += l.About.Count
-				gone = append(gone, l)
+		if counts[l.Channel] == nil {
+			counts[l.Channel] = &Line{
+				Network: name, Channel: l.Channel, Lane: Info, State: Queued, Accepted: p.now(), Seen: p.now(),
+				About: words.About{Kind: words.Dropped, Link: l.About.More},
 			}
 		}
+		counts[l.Channel].About.Count += l.About.Alerts()
+	}
+	before, err := p.drop(tx, p.Find(name, func(l *Line) bool {
+		return l.About.Kind == words.Dropped && l.Waits() && counts[l.Channel] != nil
+	}))
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range before {
+		counts[l.Channel].About.Count += l.About.Count
+	}
+	for _, c := range counts {
 		if err := insert(tx, c); err != nil {
-			return err
+			return nil, err
 		}
 		tx.OnCommit(func() {
 			p.mu.Lock()
@@ -247,7 +275,7 @@ func (p *Spool) replaceByCount(tx *store.Tx, name string, gone []Line) error {
 			p.net(name).add(c)
 		})
 	}
-	return p.drop(tx, gone)
+	return gone, nil
 }
 
 // Supersede marks lines as said by another one that is accepted in the same

@@ -216,39 +216,19 @@ func (p *Spool) Open(name string) []Line {
 	return out
 }
 
-// Accept writes lines in the transaction; once it is durable they are open. What
-// the limits do not allow beside them is dropped, which Accept returns.
-func (p *Spool) Accept(tx *store.Tx, lines ...*Line) (dropped []Line, err error) {
-	for _, l := range lines {
-		l.State, l.Accepted, l.Place = Queued, tx.Now(), 0 // the transaction may be tried again
-		if err := insert(tx, l); err != nil {
-			return nil, err
-		}
+// Accept writes a line in the transaction; once that is durable, the line is
+// open.
+func (p *Spool) Accept(tx *store.Tx, l *Line) error {
+	l.State, l.Accepted, l.Place = Queued, tx.Now(), 0 // the transaction may be tried again
+	if err := insert(tx, l); err != nil {
+		return err
 	}
 	tx.OnCommit(func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		for _, l := range lines {
-			p.net(l.Network).add(l)
-		}
+		p.net(l.Network).add(l)
 	})
-	for _, name := range networksOf(lines) {
-		gone, err := p.shed(tx, name, lines)
-		if err != nil {
-			return nil, err
-		}
-		dropped = append(dropped, gone...)
-	}
-	return dropped, nil
-}
-
-func networksOf(lines []*Line) (names []string) {
-	for _, l := range lines {
-		if !slices.Contains(names, l.Network) {
-			names = append(names, l.Network)
-		}
-	}
-	return names
+	return nil
 }
 
 func insert(tx *store.Tx, l *Line) error {
