@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -25,7 +26,7 @@ func TestPasswordInTargetIsNotTold(t *testing.T) {
 	for _, more := range []string{"", "&debug=true", "&refuse=true"} {
 		h.Allow = func(string) bool { return more != "&refuse=true" }
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, httptest.NewRequest("GET", "/probe?module=m"+more+"&target="+url.QueryEscape(target), nil))
+		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/probe?module=m"+more+"&target="+url.QueryEscape(target), nil))
 		said.Write(w.Body.Bytes())
 	}
 	for _, output := range []string{"text", "json"} {
