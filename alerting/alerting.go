@@ -56,7 +56,8 @@ type Alerting struct {
 	manager  *manager.Manager // nil: outside Alertmanagers
 	outside  *outside         // nil: the embedded Alertmanager
 	keeper   *keeper
-	ready    chan struct{}
+	ready    chan struct{} // what was known is restored, and the APIs answer
+	open     chan struct{} // rules speak of the present: from now on people are told
 
 	mu  sync.Mutex // one reload at a time
 	cfg Config
@@ -68,7 +69,7 @@ func New(ctx context.Context, o Options) (_ *Alerting, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &Alerting{o: o, log: o.Log, cfg: o.Config, ready: make(chan struct{})}
+	a := &Alerting{o: o, log: o.Log, cfg: o.Config, ready: make(chan struct{}), open: make(chan struct{})}
 	if a.self, err = url.Parse(o.Listener); err != nil {
 		return nil, fmt.Errorf("address of our listener: %w", err)
 	}
@@ -165,7 +166,8 @@ func (a *Alerting) external(path string) (*url.URL, error) {
 // Name implements the task.
 func (*Alerting) Name() string { return "alerting" }
 
-// Ready implements the task: it is closed once alerts are told.
+// Ready implements the task: it is closed once what was known is restored. People
+// are told from then on as soon as rules were evaluated on fresh samples.
 func (a *Alerting) Ready() <-chan struct{} { return a.ready }
 
 // Run scrapes, evaluates and tells until ctx ends.
@@ -194,6 +196,7 @@ func (a *Alerting) Run(ctx context.Context) error {
 	}
 	if a.engine == nil {
 		close(a.ready)
+		close(a.open)
 	}
 	parts.Wait()
 	close(failures)

@@ -47,7 +47,7 @@ func runChild(dir string) {
 	r.start()
 	fmt.Println("url", r.url)
 	go func() {
-		<-r.alerting.Ready()
+		<-r.alerting.open
 		fmt.Println("ready")
 	}()
 	for s := range r.seen {

@@ -252,7 +252,7 @@ func (r *rig) nothing(d time.Duration) {
 func (r *rig) ready() {
 	r.t.Helper()
 	select {
-	case <-r.alerting.Ready():
+	case <-r.alerting.open:
 	case <-time.After(30 * time.Second):
 		r.t.Fatal("not ready within 30 s")
 	}

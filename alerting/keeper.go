@@ -190,6 +190,7 @@ func (k *keeper) blind(ctx context.Context, ls labels.Labels, at time.Time) bool
 // and lets go of alerts as soon as more is known.
 func (k *keeper) run(ctx context.Context) error {
 	k.restore(ctx)
+	close(k.a.ready)
 	gate := gate{k: k, opened: k.now()}
 	tick := time.NewTicker(keepEvery)
 	defer tick.Stop()
@@ -208,7 +209,7 @@ func (k *keeper) run(ctx context.Context) error {
 			if k.a.manager != nil {
 				k.a.manager.Start()
 			}
-			close(k.a.ready)
+			close(k.a.open)
 		case <-tick.C:
 			k.look(ctx, open)
 		}

@@ -20,7 +20,10 @@ import (
 )
 
 func main() {
-	local.MaybeHelper() // does not return in a process that only asks for the size of a mount
+	local.MaybeHelper()        // does not return in a process that only asks for the size of a mount
+	if version.Version == "" { // not made by make build: amtool and Grafana ask for one
+		version.Version = "0.0.0-dev"
+	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -131,7 +131,7 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 	if err := w.listeners(ctx, queue, host); err != nil {
 		return nil, err
 	}
-	if err := w.talkers(ctx, host); err != nil {
+	if err := w.talkers(ctx, mux, host); err != nil {
 		return nil, err
 	}
 	reload := daemon.NewReloader(w.log, w.registry, w.reload)
@@ -170,7 +170,7 @@ func (w *wiring) listeners(ctx context.Context, queue *sqlite.Queue, host string
 }
 
 // talkers makes the rooms that publish signals.
-func (w *wiring) talkers(ctx context.Context, host string) (err error) {
+func (w *wiring) talkers(ctx context.Context, mux *http.ServeMux, host string) (err error) {
 	c := w.running.Load()
 	if w.exporter, err = exporters.New(ctx, exporters.Options{
 		Config: c.Exporters, Modules: c.Modules, Kinds: w.kinds, Store: w.store, Registry: w.registry,
@@ -179,7 +179,7 @@ func (w *wiring) talkers(ctx context.Context, host string) (err error) {
 		return fmt.Errorf("exporters: %w", err)
 	}
 	if w.alerting, err = alerting.New(ctx, alerting.Options{
-		Config: c.Alerting, Store: w.store, Registry: w.registry, Gatherer: w.registry, Listener: w.url,
+		Config: c.Alerting, Store: w.store, Registry: w.registry, Gatherer: w.registry, Listener: w.url, Self: mux,
 		Dir: filepath.Join(w.dir, "alerting"), Log: w.log.With("room", "alerting"), Source: "alerting/" + host,
 	}); err != nil {
 		return fmt.Errorf("alerting: %w", err)
