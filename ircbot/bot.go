@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -164,9 +165,7 @@ func (b *Bot) manage(ctx context.Context) error {
 		}
 		b.mu.Lock()
 		b.networks = map[string]*network{}
-		for name, n := range running {
-			b.networks[name] = n
-		}
+		maps.Copy(b.networks, running)
 		b.mu.Unlock()
 		select {
 		case <-ctx.Done():

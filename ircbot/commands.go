@@ -174,7 +174,7 @@ func (s *session) answered(a answer) {
 // ctcp answers what people's clients ask of ours, seldom.
 func (s *session) ctcp(nick, request string, now time.Time) {
 	command, arg, _ := strings.Cut(request, " ")
-	text := ""
+	var text string
 	switch strings.ToUpper(command) {
 	case "VERSION":
 		text = "VERSION " + versionAnswer

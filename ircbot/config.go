@@ -206,18 +206,22 @@ func (n Network) validateLimits(bad func(path, format string, args ...any)) {
 }
 
 func plain(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-", r))
-	})
+	return only(s, "._-")
+}
+
+// only reports whether s is of letters, digits and the others.
+func only(s, others string) bool {
+	allowed := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(others, r)
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return !allowed(r) })
 }
 
 func validNick(s string) bool {
 	if s == "" || len(s) > 30 || strings.ContainsRune("0123456789-", rune(s[0])) {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(r rune) bool {
-		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-[]\\^{}|`", r))
-	})
+	return only(s, "_-[]\\^{}|`")
 }
 
 func validChannel(s string) bool {

@@ -119,7 +119,8 @@ func (s *session) echoed(m wire.Message, now time.Time) {
 		}
 		for i := range u.parts[:u.next] {
 			p := &u.parts[i]
-			if p.confirmed || p.text != text && !(len(text) >= wire.MinText && strings.HasPrefix(p.text, text)) {
+			begins := len(text) >= wire.MinText && strings.HasPrefix(p.text, text)
+			if p.confirmed || p.text != text && !begins {
 				continue
 			}
 			s.compare(u, p, text)
@@ -181,7 +182,7 @@ func (s *session) unconfirmed(want func(*utterance) bool) (out []*utterance) {
 		s.talk = nil
 	}
 	s.flight = slices.DeleteFunc(s.flight, func(u *utterance) bool {
-		if want(u) && !(u.said() && u.arrived()) {
+		if done := u.said() && u.arrived(); want(u) && !done {
 			out = append(out, u)
 			return true
 		}

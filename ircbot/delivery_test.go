@@ -150,6 +150,7 @@ func TestFaults(t *testing.T) {
 		"restart while the server is down": {options: ircd.Options{Caps: ircd.Modern()}, story: func(r *rig) {
 			r.after(10 * time.Second)
 			r.server.Down()
+			r.after(time.Second)
 			r.tell(down("a"))
 			r.after(time.Minute)
 			r.restart()
@@ -174,10 +175,37 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// A quiet server is no reason to leave.
+func TestQuiet(t *testing.T) {
+	inBubble(t, ircd.Options{}, oneNetwork(), func(r *rig) {
+		r.after(2 * time.Hour)
+		if got := r.metric("reconnects_total"); got != 0 {
+			r.t.Errorf("%v reconnects", got)
+		}
+	})
+}
+
+// A server that hears us and answers nothing is left.
+func TestDeaf(t *testing.T) {
+	inBubble(t, ircd.Options{}, oneNetwork(), func(r *rig) {
+		r.after(time.Minute)
+		r.server.Set(func(o *ircd.Options) { o.Deaf = true })
+		r.tell(alert{name: "Down", target: "a", severity: "warning", summary: "gone"})
+		r.after(5 * time.Minute)
+		r.server.Set(func(o *ircd.Options) { o.Deaf = false })
+		r.after(6 * time.Minute)
+		want := []string{"[001] FIRING warning a Down: gone https://collie.test/"}
+		if diff := cmp.Diff(want, r.texts("#ops")); diff != "" {
+			r.t.Error(diff, r.log.String())
+		}
+	})
+}
+
 func TestMissedWhileAway(t *testing.T) {
 	inBubble(t, ircd.Options{Caps: ircd.Modern()}, oneNetwork(), func(r *rig) {
 		r.after(10 * time.Second)
 		r.server.Down()
+		r.after(time.Second)
 		at := time.Now()
 		short := alert{name: "Down", target: "a", severity: "critical", summary: "gone", started: at}
 		long := alert{name: "Down", target: "b", severity: "critical", summary: "gone", started: at}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -181,9 +182,7 @@ func alertMessage(t testing.TB, a alert, seq uint64) queue.Message {
 	if a.target != "" {
 		s.Labels["target"] = a.target
 	}
-	for k, v := range a.annotations {
-		s.Annotations[k] = v
-	}
+	maps.Copy(s.Annotations, a.annotations)
 	if a.status == signal.Resolved {
 		s.Ended = now
 	}

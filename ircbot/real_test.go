@@ -77,6 +77,7 @@ func TestRealServers(t *testing.T) {
 		"ngIRCd":   {ircd.StartNgIRCd, false, byBarrier},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			server, err := c.start(ctx, t.TempDir())
@@ -207,6 +208,7 @@ func TestRealStorm(t *testing.T) {
 		"ngIRCd":   ircd.StartNgIRCd,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			server, err := start(ctx, t.TempDir())

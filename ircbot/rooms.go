@@ -2,6 +2,7 @@ package ircbot
 
 import (
 	"context"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -27,15 +28,15 @@ type room struct {
 }
 
 const (
-	joinWait  = 30 * time.Second
-	feltHome  = 10 * time.Minute // after which a kick is a new story
-	rejoinMin = 5 * time.Second
-	rejoinMax = 10 * time.Minute
+	joinWait    = 30 * time.Second
+	feltHome    = 10 * time.Minute // after which a kick is a new story
+	rejoinFirst = 5 * time.Second
+	rejoinLast  = 10 * time.Minute
 )
 
 // backoff is how long to wait after a channel threw us out or refused us.
 func backoff(failed int) time.Duration {
-	return retry.Policy{Base: rejoinMin, Max: rejoinMax, Jitter: 0.3}.Delay(failed, rand.Float64())
+	return retry.Policy{Base: rejoinFirst, Max: rejoinLast, Jitter: 0.3}.Delay(failed, rand.Float64())
 }
 
 // reconfigure brings the rooms in line with the configuration.
@@ -43,9 +44,7 @@ func (s *session) reconfigure() {
 	s.conf = *s.n.conf.Load()
 	s.bucket.Burst, s.bucket.Every = s.conf.Rate.Burst, s.conf.Rate.Every
 	want := map[string]Channel{}
-	for name, c := range s.conf.Channels {
-		want[name] = c
-	}
+	maps.Copy(want, s.conf.Channels)
 	if name := s.conf.HeartbeatChannel; name != "" {
 		if _, has := want[name]; !has {
 			want[name] = Channel{}

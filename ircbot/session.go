@@ -156,12 +156,12 @@ func (s *session) goodbye(ended <-chan error) {
 	t := time.NewTimer(goodbyeWait)
 	defer t.Stop()
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // we leave anyway
 		return
 	case <-t.C:
 	}
 	s.link.Close(context.Canceled)
-	<-ended
+	<-ended //nolint:errcheck // we leave anyway
 }
 
 // drain hears what came before the end.

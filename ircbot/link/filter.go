@@ -2,6 +2,7 @@ package link
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,9 @@ const (
 	// patience is how long one write may take: a peer that reads nothing for so
 	// long is gone.
 	patience = 30 * time.Second
+	// silence is how long a server may say nothing at all. The session asks long
+	// before whether it is there.
+	silence = 5 * time.Minute
 )
 
 // filter stands between girc and the socket. Inbound it gives girc whole lines
@@ -39,6 +43,10 @@ type filter struct {
 	out []byte // written by girc, not yet a whole line
 }
 
+// SetReadDeadline does nothing: girc would set it for each line that it gets, and
+// most lines are not for girc.
+func (f *filter) SetReadDeadline(time.Time) error { return nil }
+
 // Read gives girc its next bytes. Only girc's reader calls it.
 func (f *filter) Read(p []byte) (int, error) {
 	for len(f.forGirc) == 0 {
@@ -54,6 +62,9 @@ func (f *filter) Read(p []byte) (int, error) {
 // more reads once, and takes the whole lines from what was read.
 func (f *filter) more() error {
 	var buf [4096]byte
+	if err := f.Conn.SetReadDeadline(time.Now().Add(silence)); err != nil {
+		return err
+	}
 	n, err := f.Conn.Read(buf[:])
 	f.in = append(f.in, buf[:n]...)
 	for {
@@ -72,7 +83,7 @@ func (f *filter) more() error {
 		f.in, f.long = nil, true
 		f.l.skipped.Add(1)
 	}
-	if n > 0 && err == io.EOF {
+	if n > 0 && errors.Is(err, io.EOF) {
 		return nil // the end comes again
 	}
 	return err
@@ -132,7 +143,7 @@ func (f *filter) writeLine(line string) error {
 }
 
 func (f *filter) writeRaw(line string) error {
-	if err := f.Conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := f.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
 	f.l.written.Add(1)

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"sync/atomic"
 	"time"
@@ -177,10 +178,7 @@ func (l *Link) Send(m wire.Message) {
 		e = &girc.Event{Command: wire.New(m.Command, m.Params...).String()}
 	}
 	if len(m.Tags) > 0 {
-		e.Tags = girc.Tags{}
-		for k, v := range m.Tags {
-			e.Tags[k] = v
-		}
+		e.Tags = girc.Tags(maps.Clone(m.Tags))
 	}
 	l.client.Send(e)
 }

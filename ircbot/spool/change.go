@@ -201,7 +201,7 @@ func (p *Spool) Shed(tx *store.Tx, accepted []*Line) (gone []Line, err error) {
 func (p *Spool) excess(name string, more int) (gone []Line) {
 	p.mu.Lock()
 	n := p.net(name)
-	over := n.used + more - n.limits.bytes
+	over := n.used + more - n.bytes
 	p.mu.Unlock()
 	if over <= 0 {
 		return nil

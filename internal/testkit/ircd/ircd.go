@@ -27,6 +27,7 @@ type Options struct {
 	Taken    []string          // nicks in use
 	Mute     []string          // channels that refuse what is said
 	Blank    bool              // sends blank and broken lines between others
+	Deaf     bool              // reads, and does nothing about it
 	NoEcho   bool              // takes echo-message and does not echo
 	Cut      int               // bytes of a whole line that it passes on; 0 means 512 without CR LF
 	Host     string            // of all users; empty: fake.test
@@ -212,6 +213,10 @@ func (c *client) read() {
 		default:
 		}
 		c.s.mu.Lock()
+		if c.s.o.Deaf {
+			c.s.mu.Unlock()
+			continue
+		}
 		c.s.lines = append(c.s.lines, line)
 		if c.s.o.Blank {
 			c.send("")
