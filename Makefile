@@ -25,7 +25,7 @@ bench: ## figures, or one room's: make bench ROOM=queue
 	  test ! -d $$d || go run ./$$d || exit 1; done; done
 
 chaos: ## fault tests at full scale, or one room's: make chaos ROOM=main
-	@for room in $(or $(ROOM),main queue); do go run ./test/chaos/$$room || exit 1; done
+	@for room in $(or $(ROOM),main queue irc); do go run ./test/chaos/$$room || exit 1; done
 
 fuzz: ## each fuzz test for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

@@ -24,6 +24,7 @@ const storyLimit = 10 * time.Minute
 var binaries = map[string]string{
 	"collie":     "github.com/colliehq/collie/cmd/collie",
 	"chaos-main": "github.com/colliehq/collie/test/chaos/main",
+	"chaos-irc":  "github.com/colliehq/collie/test/chaos/irc",
 }
 
 func TestStories(t *testing.T) {
