@@ -175,7 +175,7 @@ func TestHTTPEvidence(t *testing.T) {
 	m := section(t, "http", "{authorization: {credentials: secret4}, valid_status_codes: [200]}")
 	got := look(t, m, probe.Request{Target: "http://me:secret5@" + address + "/a?key=secret6"})
 	want(t, got, probe.Status, "503")
-	expected := "> GET http://me:xxxxx@" + address + "/a?...\n< HTTP/1.1 503 Out of dogs\n< Location: /x?...\n< Server: kennel\n" +
+	expected := "> GET http://me:<secret>@" + address + "/a?...\n< HTTP/1.1 503 Out of dogs\n< Location: /x?...\n< Server: kennel\n" +
 		"< Set-Cookie: <redacted>\n< X-Auth-Token: <redacted>\n\nall are � asleep"
 	if got.Evidence != expected {
 		t.Errorf("got\n%s\nwant\n%s", got.Evidence, expected)
