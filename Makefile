@@ -3,7 +3,7 @@
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # The race detector needs cgo. SQLite is C turned into Go: its pointers are not the garbage collector's business.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),$(if $(shell command -v $$(go env CC)),-race -gcflags=modernc.org/...=-d=checkptr=0))
-ROOMS    := main exporters queue
+ROOMS    := main exporters queue irc
 PACKAGES  = $(shell go list ./... | grep -v /test/acceptance)
 
 .DEFAULT_GOAL := help

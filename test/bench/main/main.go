@@ -17,6 +17,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/colliehq/collie/internal/testkit/launch"
 )
 
 func main() {
@@ -101,7 +103,7 @@ func trial(ctx context.Context, binary, dir string, idle time.Duration) (ready, 
 	}
 	ready = time.Since(start).Seconds()
 	time.Sleep(idle)
-	return ready, residentBytes(c.Process.Pid), nil
+	return ready, launch.ResidentBytes(c.Process.Pid), nil
 }
 
 func isReady(ctx context.Context, address string) bool {
@@ -115,35 +117,4 @@ func isReady(ctx context.Context, address string) bool {
 	}
 	_, err = io.Copy(io.Discard, resp.Body)
 	return resp.Body.Close() == nil && err == nil && resp.StatusCode == http.StatusOK
-}
-
-// residentBytes is the resident memory of a process and of its children.
-func residentBytes(pid int) (total float64) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range bytes.Lines(status) {
-		var kb float64
-		if n, _ := fmt.Sscanf(string(line), "VmRSS: %f kB", &kb); n == 1 {
-			total = kb * 1024
-		}
-	}
-	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	if err != nil {
-		return total
-	}
-	for _, task := range tasks {
-		raw, err := os.ReadFile(task)
-		if err != nil {
-			continue // the thread has ended
-		}
-		for field := range bytes.FieldsSeq(raw) {
-			var child int
-			if n, _ := fmt.Sscanf(string(field), "%d", &child); n == 1 {
-				total += residentBytes(child)
-			}
-		}
-	}
-	return total
 }
