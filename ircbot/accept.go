@@ -27,10 +27,20 @@ const (
 // accept takes alerts from the queue into the spool until the channel closes:
 // as many as wait in one commit, in their order.
 func (b *Bot) accept(ctx context.Context, in <-chan queue.Delivery) error {
-	for d := range in {
+	// What comes while one batch is written is the next batch.
+	waiting := make(chan queue.Delivery, prefetch)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(waiting)
+		for d := range in {
+			waiting <- d
+		}
+		return nil
+	})
+	for d := range waiting {
 		batch := []queue.Delivery{d}
 		for len(batch) < prefetch {
-			d, more := poll(in)
+			d, more := poll(waiting)
 			if !more {
 				break
 			}
@@ -38,7 +48,7 @@ func (b *Bot) accept(ctx context.Context, in <-chan queue.Delivery) error {
 		}
 		b.batch(ctx, batch)
 	}
-	return nil
+	return g.Wait()
 }
 
 func poll(in <-chan queue.Delivery) (queue.Delivery, bool) {

@@ -113,7 +113,7 @@ func (s *session) learn(source wire.Mask) {
 }
 
 func (s *session) welcome(m wire.Message, now time.Time) {
-	s.self.Nick = m.Param(0)
+	s.self.Nick = wire.Word(m.Param(0))
 	s.registered = now
 	s.n.log.Info("connected to IRC", "server", s.server, "nick", wire.Clean(s.self.Nick), "account", s.link.Authenticated())
 	s.b.metrics.connected.WithLabelValues(s.n.name).Set(1)

@@ -3,6 +3,7 @@ package ircbot
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/colliehq/collie/ircbot/flood"
@@ -37,6 +38,7 @@ type session struct {
 
 	heard   chan wire.Message
 	gone    chan struct{} // closed when nobody hears any more
+	once    sync.Once     // of gone
 	ears    ears          // of the reader alone
 	answers chan answer
 
@@ -160,9 +162,13 @@ func (s *session) goodbye(ended <-chan error) {
 		return
 	case <-t.C:
 	}
+	s.deaf()
 	s.link.Close(context.Canceled)
 	<-ended //nolint:errcheck // we leave anyway
 }
+
+// deaf lets the reader go on without us.
+func (s *session) deaf() { s.once.Do(func() { close(s.gone) }) }
 
 // drain hears what came before the end.
 func (s *session) drain(ctx context.Context) {
@@ -178,7 +184,7 @@ func (s *session) drain(ctx context.Context) {
 
 // finish queues again what nobody knows to have arrived.
 func (s *session) finish(ctx context.Context) {
-	close(s.gone)
+	s.deaf()
 	s.asked.wait()
 	s.settle(context.WithoutCancel(ctx))
 	s.requeue(ctx, s.unconfirmed(func(*utterance) bool { return true }))

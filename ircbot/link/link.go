@@ -134,8 +134,8 @@ func (l *Link) guard(conn net.Conn, done <-chan struct{}) {
 			}
 			l.end(fmt.Errorf("%s did not let us in within %s", l.c.Address, l.c.Timeout))
 		}
+		// girc ends when its connection does; its own Close is a race with Connect.
 		conn.Close()
-		l.client.Close()
 		return
 	}
 }
