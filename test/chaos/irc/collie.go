@@ -23,7 +23,7 @@ const alertmanager = `route: {receiver: nobody}
 receivers: [{name: nobody}, {name: %s}]
 `
 
-const configuration = `alerting: {config_file: %s}
+const configuration = `alerting: {config_file: %s, scrape_interval: 1s, evaluation_interval: 1s}
 irc:
   - name: test
     servers: ["%s"]
