@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/colliehq/collie/ircbot"
@@ -51,7 +52,11 @@ func (q questions) Alerts(ctx context.Context) ([]ircbot.AlertStatus, error) {
 	return answer, err
 }
 
+// Why takes a bare word as the name of a target, as "collie why" does.
 func (q questions) Why(ctx context.Context, subject string) ([]string, error) {
+	if !strings.Contains(subject, "/") {
+		subject = signal.TargetSubject(subject)
+	}
 	story, err := q.ledger.Why(ctx, subject, time.Time{})
 	if errors.Is(err, ledger.ErrNoSubject) || errors.Is(err, ledger.ErrNoTarget) {
 		return nil, nil
