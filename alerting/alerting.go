@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,8 +60,8 @@ type Alerting struct {
 	ready    chan struct{} // what was known is restored, and the APIs answer
 	open     chan struct{} // rules speak of the present: from now on people are told
 
-	mu  sync.Mutex // one reload at a time
-	cfg Config
+	mu  sync.Mutex             // one reload at a time
+	cfg atomic.Pointer[Config] // the running one; rules read it while they tell
 }
 
 // New restores what was known and prepares the engines. Close must be called if
@@ -69,7 +70,8 @@ func New(ctx context.Context, o Options) (_ *Alerting, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &Alerting{o: o, log: o.Log, cfg: o.Config, ready: make(chan struct{}), open: make(chan struct{})}
+	a := &Alerting{o: o, log: o.Log, ready: make(chan struct{}), open: make(chan struct{})}
+	a.cfg.Store(&o.Config)
 	if a.self, err = url.Parse(o.Listener); err != nil {
 		return nil, fmt.Errorf("address of our listener: %w", err)
 	}
@@ -95,11 +97,11 @@ func (a *Alerting) prepare(ctx context.Context) error {
 }
 
 func (a *Alerting) prepareManager(ctx context.Context) (err error) {
-	if !a.cfg.embedsAlertmanager() {
-		a.outside, err = newOutside(a.cfg.AlertmanagerURLs, a.log, a.o.Registry)
+	if !a.cfg.Load().embedsAlertmanager() {
+		a.outside, err = newOutside(a.cfg.Load().AlertmanagerURLs, a.log, a.o.Registry)
 		return err
 	}
-	settings, err := a.cfg.managerSettings()
+	settings, err := a.cfg.Load().managerSettings()
 	if err != nil {
 		return err
 	}
@@ -115,10 +117,10 @@ func (a *Alerting) prepareManager(ctx context.Context) (err error) {
 }
 
 func (a *Alerting) prepareEngine() (err error) {
-	if !a.cfg.embedsPrometheus() {
+	if !a.cfg.Load().embedsPrometheus() {
 		return nil
 	}
-	settings, err := a.cfg.engineSettings(a.scrapeURL(), a.instance(), a.log)
+	settings, err := a.cfg.Load().engineSettings(a.scrapeURL(), a.instance(), a.log)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func (a *Alerting) instance() string {
 
 // external is how people reach a path of ours.
 func (a *Alerting) external(path string) (*url.URL, error) {
-	text := a.cfg.ExternalURL
+	text := a.cfg.Load().ExternalURL
 	if text == "" {
 		text = a.o.Listener
 	}
@@ -232,7 +234,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
-	before := a.cfg
+	before := *a.cfg.Load()
 	if a.engine != nil {
 		settings, err := c.engineSettings(a.scrapeURL(), a.instance(), a.log)
 		if err == nil {
@@ -247,7 +249,7 @@ func (a *Alerting) Reload(ctx context.Context, c Config) error {
 			return fmt.Errorf("alerting: %w", errors.Join(err, a.restore(ctx, before)))
 		}
 	}
-	a.cfg = c
+	a.cfg.Store(&c)
 	if a.keeper != nil {
 		a.keeper.reloaded()
 	}
