@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,6 +34,14 @@ func TestMain(m *testing.M) {
 func runChild(dir string) {
 	t := &childT{}
 	r := newRig(t, dir, nil)
+	// Printed before it is acknowledged, so that what a kill leaves unprinted comes again.
+	r.tell = func(s signal.Signal) {
+		text, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("signal", string(text))
+	}
 	go func() {
 		for {
 			text, _ := os.ReadFile(filepath.Join(dir, "states"))
@@ -46,17 +55,9 @@ func runChild(dir string) {
 	time.Sleep(100 * time.Millisecond) // the states are there before the first scrape
 	r.start()
 	fmt.Println("url", r.url)
-	go func() {
-		<-r.alerting.open
-		fmt.Println("ready")
-	}()
-	for s := range r.seen {
-		text, err := json.Marshal(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println("signal", string(text))
-	}
+	<-r.alerting.open
+	fmt.Println("ready")
+	select {}
 }
 
 // childT is what a rig wants of a test, in a process that is none.
@@ -87,9 +88,13 @@ type child struct {
 	url   string
 	ready chan struct{}
 	seen  chan signal.Signal
+	read  chan struct{} // closed once all that it printed was read
 }
 
-func startChild(t *testing.T, dir string) *child {
+// startChild starts the process. What was told is remembered by id over all
+// processes of a test, as every consumer does: a kill between telling and
+// acknowledging makes a redelivery, which is not told twice.
+func startChild(t *testing.T, dir string, told *sync.Map) *child {
 	t.Helper()
 	cmd := exec.CommandContext(context.Background(), os.Args[0])
 	cmd.Env = append(os.Environ(), childDir+"="+dir)
@@ -103,7 +108,7 @@ func startChild(t *testing.T, dir string) *child {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, cmd: cmd, ready: make(chan struct{}), seen: make(chan signal.Signal, 10_000)}
+	c := &child{t: t, cmd: cmd, ready: make(chan struct{}), seen: make(chan signal.Signal, 10_000), read: make(chan struct{})}
 	t.Cleanup(c.kill)
 	url := make(chan string, 1)
 	go func() {
@@ -118,12 +123,16 @@ func startChild(t *testing.T, dir string) *child {
 				close(c.ready)
 			case "signal":
 				var s signal.Signal
-				if err := json.Unmarshal([]byte(rest), &s); err == nil {
+				if err := json.Unmarshal([]byte(rest), &s); err != nil {
+					continue // cut by the kill
+				}
+				if _, again := told.LoadOrStore(s.ID, true); !again {
 					c.seen <- s
 				}
 			}
 		}
 		close(c.seen)
+		close(c.read)
 	}()
 	select {
 	case c.url = <-url:
@@ -137,6 +146,7 @@ func startChild(t *testing.T, dir string) *child {
 func (c *child) kill() {
 	if c.cmd.ProcessState == nil {
 		_ = c.cmd.Process.Signal(syscall.SIGKILL)
+		<-c.read // Wait closes the pipe
 		_ = c.cmd.Wait()
 	}
 }
@@ -164,6 +174,21 @@ func (c *child) expect(name, target string, status signal.Status) signal.Signal 
 	return signal.Signal{}
 }
 
+// until adds what is told to seen until its last is status.
+func (c *child) until(seen []signal.Status, status signal.Status) []signal.Status {
+	c.t.Helper()
+	timeout := time.After(60 * time.Second)
+	for len(seen) == 0 || seen[len(seen)-1] != status {
+		select {
+		case s := <-c.seen:
+			seen = append(seen, s.Status)
+		case <-timeout:
+			c.t.Fatalf("told %v within 60 s, want %s last", seen, status)
+		}
+	}
+	return seen
+}
+
 func (c *child) nothing(d time.Duration) {
 	c.t.Helper()
 	select {
@@ -184,9 +209,9 @@ func setStates(t *testing.T, dir, text string) {
 
 func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, told := t.TempDir(), &sync.Map{}
 	setStates(t, dir, "web up\ndb up\n")
-	c := startChild(t, dir)
+	c := startChild(t, dir, told)
 	c.awaitReady()
 	setStates(t, dir, "web down\ndb down\n")
 	fired := map[string]signal.Signal{}
@@ -202,7 +227,7 @@ func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
 	// While we were away db recovered. After the start both are unknown for a
 	// while, as the exporter says, and nobody may take this for a recovery.
 	setStates(t, dir, "web unknown\ndb unknown\n")
-	c = startChild(t, dir)
+	c = startChild(t, dir, told)
 	c.awaitReady()
 	c.nothing(4 * time.Second)
 	setStates(t, dir, "web down\ndb up\n")
@@ -214,7 +239,7 @@ func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
 	c.kill()
 
 	// And once more: neither is told again, and the second recovery arrives.
-	c = startChild(t, dir)
+	c = startChild(t, dir, told)
 	c.awaitReady()
 	c.nothing(2 * time.Second)
 	setStates(t, dir, "web up\ndb up\n")
@@ -226,12 +251,12 @@ func TestKillTellsNothingTwiceAndLosesNoRecovery(t *testing.T) {
 
 func TestKillAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, told := t.TempDir(), &sync.Map{}
 	setStates(t, dir, "web up\n")
-	var told []signal.Status
+	var seen []signal.Status
 	state := "up"
 	for round := range 6 {
-		c := startChild(t, dir)
+		c := startChild(t, dir, told)
 		state = map[string]string{"up": "down", "down": "up"}[state]
 		setStates(t, dir, "web "+state+"\n")
 		// Killed somewhere between detecting, telling and remembering.
@@ -240,46 +265,38 @@ func TestKillAtAnyMoment(t *testing.T) {
 		for {
 			select {
 			case s := <-c.seen:
-				told = append(told, s.Status)
+				seen = append(seen, s.Status)
 			case <-deadline:
 				break killed
 			}
 		}
 		c.kill()
 		for s := range c.seen {
-			told = append(told, s.Status)
+			seen = append(seen, s.Status)
 		}
 	}
 	setStates(t, dir, "web down\n")
-	c := startChild(t, dir)
+	c := startChild(t, dir, told)
 	c.awaitReady()
-	time.Sleep(3 * time.Second)
+	seen = c.until(seen, signal.Firing)
 	setStates(t, dir, "web up\n")
-	timeout := time.After(20 * time.Second)
-	for len(told) == 0 || told[len(told)-1] != signal.Resolved {
-		select {
-		case s := <-c.seen:
-			told = append(told, s.Status)
-		case <-timeout:
-			t.Fatalf("the last recovery was not told: %v", told)
-		}
-	}
-	for i, status := range told {
+	seen = c.until(seen, signal.Resolved)
+	for i, status := range seen {
 		if want := []signal.Status{signal.Firing, signal.Resolved}[i%2]; status != want {
-			t.Fatalf("told %v, want firing and resolved in turn", told)
+			t.Fatalf("told %v, want firing and resolved in turn", seen)
 		}
 	}
-	t.Logf("told %v", told)
+	t.Logf("told %v", seen)
 }
 
 func TestSilencesSurviveKill(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, told := t.TempDir(), &sync.Map{}
 	setStates(t, dir, "web up\n")
-	c := startChild(t, dir)
+	c := startChild(t, dir, told)
 	id := postSilence(t, c.url, "web", http.StatusOK)
 	c.kill()
-	c = startChild(t, dir)
+	c = startChild(t, dir, told)
 	c.awaitReady()
 	if got := silenceState(t, c.url, id); got != "active" {
 		t.Fatalf("the silence is %q after a kill", got)
@@ -288,7 +305,7 @@ func TestSilencesSurviveKill(t *testing.T) {
 	c.nothing(3 * time.Second)
 	deleteSilence(t, c.url, id, http.StatusOK)
 	c.kill()
-	c = startChild(t, dir)
+	c = startChild(t, dir, told)
 	if got := silenceState(t, c.url, id); got != "expired" {
 		t.Fatalf("the silence is %q after it was ended and a kill", got)
 	}

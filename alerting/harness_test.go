@@ -106,6 +106,7 @@ type rig struct {
 	alerting *Alerting
 	url      string
 	seen     chan signal.Signal
+	tell     func(signal.Signal) // called before the delivery is acknowledged
 	stop     func()
 	now      func() time.Time
 	network  bool // scrape over the listener
@@ -132,6 +133,7 @@ func write(t testing.TB, name, text string) {
 func newRig(t testing.TB, dir string, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, dir: dir, cfg: testConfig(t, dir), states: &states{}, registry: prometheus.NewRegistry(), seen: make(chan signal.Signal, 10_000)}
+	r.tell = func(s signal.Signal) { r.seen <- s }
 	if change != nil {
 		change(&r.cfg)
 	}
@@ -207,7 +209,7 @@ func (r *rig) consume(ctx context.Context, parts *sync.WaitGroup) {
 				r.t.Errorf("a signal cannot be read: %v", err)
 			}
 			if ours[s.Labels["alertname"]] {
-				r.seen <- s
+				r.tell(s)
 			}
 			if err := d.Ack(context.WithoutCancel(ctx)); err != nil {
 				r.t.Logf("ack: %v", err)
