@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/module"
 	"github.com/colliehq/collie/exporters/probe"
 )
@@ -105,9 +104,9 @@ func TestOwnListener(t *testing.T) {
 
 // On the machine that runs the test the built-in modules find what they can.
 func TestDefaultTargetsOfThisMachine(t *testing.T) {
-	l := local.New(local.Options{})
-	defer l.Close()
-	kinds := Kinds(l)
+	set := NewSet(SetOptions{})
+	defer set.Close()
+	kinds := set.Kinds()
 	modules := module.Defaults(kinds)
 	c := DefaultConfig()
 	c.Targets = DefaultTargets(t.Context(), Machine{Modules: modules, Listener: "127.0.0.1:9797", Log: slog.New(slog.DiscardHandler)})

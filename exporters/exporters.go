@@ -13,15 +13,18 @@ import (
 	"slices"
 
 	"github.com/colliehq/collie/exporters/host"
-	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/probe"
 )
 
 // Kinds is the one visible list of what can be probed. A new exporter is a
-// package and a line here.
-func Kinds(l *local.Local) []probe.Kind {
+// package, a field of Set and a line here.
+func (s *Set) Kinds() []probe.Kind {
 	return slices.Concat(
-		host.Kinds(), // http, tcp, icmp, dns, tls
-		l.Kinds(),    // filesystem, machine
+		host.Kinds(),    // http, tcp, icmp, dns, tls
+		s.Local.Kinds(), // filesystem, machine
+		s.NFS.Kinds(),
+		s.S3.Kinds(),
+		s.RabbitMQ.Kinds(),
+		s.Beaker.Kinds(),
 	)
 }

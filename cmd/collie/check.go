@@ -18,9 +18,9 @@ func (a *app) check(k *kingpin.Application) command {
 	c := k.Command("check", "Check the configuration: one line for each mistake, exit code 1 if there is any.")
 	output := outputFlag(c, "text", "json")
 	return command{c, func(context.Context) error {
-		kinds, closeKinds := a.kinds(slog.New(slog.DiscardHandler), nil)
-		defer closeKinds()
-		ok, err := config.Check(a.stdout, a.configFile, os.LookupEnv, kinds, *output)
+		set, done := a.exporters(slog.New(slog.DiscardHandler), nil)
+		defer done()
+		ok, err := config.Check(a.stdout, a.configFile, os.LookupEnv, set.Kinds(), *output)
 		if err == nil && !ok {
 			return errSaid
 		}
@@ -41,9 +41,9 @@ func (a *app) probe(k *kingpin.Application) command {
 }
 
 func (a *app) probeOnce(ctx context.Context, name, target string, o probe.CLIOptions) error {
-	kinds, closeKinds := a.kinds(slog.New(slog.DiscardHandler), nil)
-	defer closeKinds()
-	loaded, err := a.load(kinds)
+	set, done := a.exporters(slog.New(slog.DiscardHandler), nil)
+	defer done()
+	loaded, err := a.load(set.Kinds())
 	if err != nil {
 		return err
 	}

@@ -9,18 +9,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/colliehq/collie/exporters"
-	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/config"
 )
 
-// kinds are what can be probed, and what gives back what they hold. reg may be
-// nil.
-func (a *app) kinds(log *slog.Logger, reg prometheus.Registerer) ([]probe.Kind, func()) {
-	l := local.New(local.Options{Log: log, Registry: reg})
-	return exporters.Kinds(l), func() {
-		if err := l.Close(); err != nil {
-			log.Warn("close the helper for file systems", "err", err)
+// exporters are what can be probed; what is returned beside gives back what they
+// hold. reg may be nil.
+func (a *app) exporters(log *slog.Logger, reg prometheus.Registerer) (*exporters.Set, func()) {
+	set := exporters.NewSet(exporters.SetOptions{Log: log, Registry: reg})
+	return set, func() {
+		if err := set.Close(); err != nil {
+			log.Warn("close the exporters", "err", err)
 		}
 	}
 }

@@ -62,11 +62,11 @@ func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
 	}
 	defer server.Close()
 	reg := newRegistry()
-	kinds, closeKinds := a.kinds(log.With("room", "exporters"), reg)
-	defer closeKinds()
-	w := &wiring{app: a, log: log, registry: reg, kinds: kinds, dir: storagePath(f.storage), url: server.URL()}
+	set, done := a.exporters(log.With("room", "exporters"), reg)
+	defer done()
+	w := &wiring{app: a, log: log, registry: reg, set: set, kinds: set.Kinds(), dir: storagePath(f.storage), url: server.URL()}
 	w.machine = exporters.Machine{Listener: server.URL(), Locked: server.HasUsers(), Log: log.With("room", "exporters")}
-	loaded, err := a.loadOrFind(ctx, kinds, w.machine)
+	loaded, err := a.loadOrFind(ctx, w.kinds, w.machine)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,7 @@ type wiring struct {
 	store    *store.Store
 	dir, url string // the data directory; our own listener
 	machine  exporters.Machine
+	set      *exporters.Set
 	kinds    []probe.Kind
 	running  atomic.Pointer[config.Config]
 	exporter *exporters.Exporter
@@ -138,7 +139,7 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 	group := daemon.NewGroup(w.log, drain,
 		[]daemon.Task{server, w.store.Guard()},
 		[]daemon.Task{w.ledger, w.bot},
-		[]daemon.Task{w.exporter},
+		w.probers(),
 		[]daemon.Task{w.alerting},
 		[]daemon.Task{daemon.NewSignals(w.log, reload.Reload)},
 	)
@@ -149,6 +150,15 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 		})),
 	})
 	return group, nil
+}
+
+// probers is what looks: the exporter role, and what works between its probes.
+func (w *wiring) probers() []daemon.Task {
+	tasks := []daemon.Task{w.exporter}
+	for _, b := range w.set.Background() {
+		tasks = append(tasks, b)
+	}
+	return tasks
 }
 
 // listeners makes the rooms that receive signals: they declare their

@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/colliehq/collie/exporters"
-	"github.com/colliehq/collie/exporters/local"
 	"github.com/colliehq/collie/exporters/probe"
 )
 
@@ -61,7 +60,7 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
-func kinds() []probe.Kind { return exporters.Kinds(local.New(local.Options{})) }
+func kinds() []probe.Kind { return exporters.NewSet(exporters.SetOptions{}).Kinds() }
 
 // Each file of testdata/bad is a mistake of a typical first attempt; the .want
 // beside it is what its author reads.
