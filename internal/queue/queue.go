@@ -73,7 +73,8 @@ type Settler interface {
 	// Ack says that the message is done with.
 	Ack(ctx context.Context) error
 	// RetryAfter asks for it again after d, because of cause. A cause made by
-	// retry.After spends no attempt.
+	// retry.After spends no attempt. For an exclusive consumer all that is
+	// behind the message waits with it.
 	RetryAfter(ctx context.Context, d time.Duration, cause error) error
 	// Park sets it aside for a person, with the cause.
 	Park(ctx context.Context, cause error) error
@@ -83,9 +84,20 @@ type Settler interface {
 
 // Options of a consumer.
 type Options struct {
-	Prefetch  int           // deliveries in hand at once; 0 means 1
-	Lease     time.Duration // time to settle; 0 means 1 minute
-	Exclusive bool          // the only active consumer, hence in order of publication
+	Prefetch int           // deliveries in hand at once; 0 means 1
+	Lease    time.Duration // time to settle; 0 means 1 minute
+	// Exclusive asks to be the only active consumer, which gets messages in
+	// order of publication. Nothing passes a message that was delivered and
+	// comes again: while it waits, because of RetryAfter or of lost leases, all
+	// that was published after it waits too, until it is acknowledged or
+	// parked. The same holds while an earlier exclusive consumer still has it
+	// in hand. Only what the consumer has in hand already, at most Prefetch-1
+	// messages, may be handled before it: who needs every message in order asks
+	// for one at a time, or keeps the order in its hand. A message that its
+	// publisher delayed with NotBefore takes its place when it is due, and
+	// holds nothing back. What an engine on a broker cannot keep of this is in
+	// the comment of its package.
+	Exclusive bool
 }
 
 // Queue is an engine.

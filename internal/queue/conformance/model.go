@@ -64,7 +64,8 @@ type modelItem struct {
 	State   queue.State
 	Attempt int
 	Cause   string
-	due     int // of a delayed one: which of the delays it is
+	due     int  // of a delayed one: which of the delays it is
+	back    bool // delayed by a consumer
 }
 
 func (s *modelSub) in(states ...queue.State) (items []*modelItem) {
@@ -187,13 +188,14 @@ func (m *model) restore(all [][]modelItem) {
 
 // take consumes one message and settles it in a random way.
 func (m *model) take(s *modelSub) {
-	ready := s.in(queue.Ready)
-	if len(ready) == 0 {
+	exclusive := m.r.IntN(2) == 0
+	it := s.next(exclusive)
+	if it == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(m.t.Context())
 	defer cancel()
-	deliveries, err := m.q.Consume(ctx, s.spec.Name, queue.Options{Exclusive: true})
+	deliveries, err := m.q.Consume(ctx, s.spec.Name, queue.Options{Exclusive: exclusive})
 	must(m.t, err)
 	defer func() {
 		// What was taken ahead is given back before the channel is read to its
@@ -206,12 +208,25 @@ func (m *model) take(s *modelSub) {
 		}
 	}()
 	d := next(m.t, deliveries)
-	it := ready[0]
 	it.Attempt++
 	if d.Key != it.Key || d.Attempt != it.Attempt {
 		m.t.Errorf("%s delivers %s, attempt %d; want %s, attempt %d", s.spec.Name, d.Key, d.Attempt, it.Key, it.Attempt)
 	}
 	m.settle(s, it, d)
+}
+
+// next is what is delivered next: the oldest that is ready, and with order
+// nothing that is behind one that comes again.
+func (s *modelSub) next(ordered bool) *modelItem {
+	for _, it := range s.items {
+		if it.State == queue.Ready {
+			return it
+		}
+		if ordered && it.State == queue.Delayed && it.back {
+			return nil
+		}
+	}
+	return nil
 }
 
 func (m *model) settle(s *modelSub, it *modelItem, d queue.Delivery) {
@@ -228,7 +243,7 @@ func (m *model) settle(s *modelSub, it *modelItem, d queue.Delivery) {
 		must(m.t, d.RetryAfter(ctx, 0, cause))
 	case 4:
 		delay := m.later()
-		it.State, it.Cause, it.due = queue.Delayed, cause.Error(), m.due
+		it.State, it.Cause, it.due, it.back = queue.Delayed, cause.Error(), m.due, true
 		must(m.t, d.RetryAfter(ctx, delay, cause))
 	case 5:
 		it.State, it.Cause = queue.Ready, cause.Error()

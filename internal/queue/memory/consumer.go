@@ -110,7 +110,8 @@ func (c *consumer) take(hand map[uint64]*item) (d queue.Delivery, pause time.Dur
 	c.sub.promote(now)
 	maps.DeleteFunc(hand, func(token uint64, it *item) bool { return it.token != token })
 	it := c.sub.oldest(queue.Ready)
-	blocked := it == nil || len(hand) >= c.opts.Prefetch || !c.turn() || (len(hand) > 0 && (it.crashes > 0 || single(hand)))
+	blocked := it == nil || len(hand) >= c.opts.Prefetch || !c.turn() || (len(hand) > 0 && (it.crashes > 0 || single(hand))) ||
+		c.opts.Exclusive && c.sub.passes(it, hand)
 	if blocked || c.q.closed {
 		return d, c.sub.nextDue(now), false
 	}
@@ -120,6 +121,17 @@ func (c *consumer) take(hand map[uint64]*item) (d queue.Delivery, pause time.Dur
 	it.attempt++
 	hand[it.token] = it
 	return c.delivery(it), 0, true
+}
+
+// passes reports that a message would be delivered before one that comes again,
+// or that an earlier consumer has not settled.
+func (s *sub) passes(it *item, hand map[uint64]*item) bool {
+	for _, o := range s.items {
+		if o.number < it.number && o.state == queue.Delayed && o.back || o.state == queue.Leased && hand[o.token] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // single reports a hand with a message whose lease was lost before: it is
@@ -185,7 +197,7 @@ func (s *sub) crashed(it *item, now time.Time) {
 	case it.crashes >= s.spec.CrashLimit:
 		it.state = queue.Parked
 	case wait > 0:
-		it.state, it.due = queue.Delayed, now.Add(wait)
+		it.state, it.due, it.back = queue.Delayed, now.Add(wait), true
 	}
 }
 
@@ -241,7 +253,7 @@ func (s *settler) RetryAfter(_ context.Context, d time.Duration, cause error) er
 		it.token, it.crashes, it.cause = 0, 0, text(cause)
 		it.state, it.due = queue.Ready, time.Time{}
 		if d > 0 {
-			it.state, it.due = queue.Delayed, time.Now().Add(d)
+			it.state, it.due, it.back = queue.Delayed, time.Now().Add(d), true
 		}
 		if verdict == retry.Wait {
 			it.attempt--

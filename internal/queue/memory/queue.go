@@ -49,6 +49,7 @@ type item struct {
 	crashes int
 	token   uint64
 	cause   string
+	back    bool // delayed after a delivery: what is behind it waits, if order matters
 }
 
 func (s *sub) count(states ...queue.State) (n int) {

@@ -16,22 +16,34 @@ type Taken struct {
 	ID, Token int64
 }
 
-// Take leases up to n messages that are due, in order of publication. A
-// message whose lease was lost before is taken alone, so that a message that
-// kills its consumer takes no others with it: if alone is not allowed now,
-// nothing is taken from it on.
-func (b *Book) Take(tx Tx, s *Sub, n int, lease time.Duration, alone bool) ([]Taken, error) {
+// Want is what a consumer asks Take for.
+type Want struct {
+	Max     int // messages
+	Held    int // messages that the consumer has in hand
+	Lease   time.Duration
+	Ordered bool // nothing passes a message that comes again
+}
+
+// Take leases messages that are due, in order of publication. A message whose
+// lease was lost before is taken alone, so that a message that kills its
+// consumer takes no others with it: while something is in hand, nothing is
+// taken from it on.
+func (b *Book) Take(tx Tx, s *Sub, w Want) ([]Taken, error) {
 	if err := b.promote(tx, s); err != nil {
 		return nil, err
 	}
-	if s.live[ready] == 0 {
+	if s.live[ready] == 0 || w.Ordered && s.live[leased] > int64(w.Held) { // somebody else's are not settled
 		return nil, nil
 	}
-	taken, err := s.first(tx, n, alone)
+	before, err := s.barrier(tx, w.Ordered)
 	if err != nil {
 		return nil, fmt.Errorf("take from %s: %w", s.Spec().Name, err)
 	}
-	due := b.after(lease)
+	taken, err := s.first(tx, w, before)
+	if err != nil {
+		return nil, fmt.Errorf("take from %s: %w", s.Spec().Name, err)
+	}
+	due := b.after(w.Lease)
 	for i := range taken {
 		b.lastToken++
 		t := &taken[i]
@@ -48,11 +60,25 @@ func (b *Book) Take(tx Tx, s *Sub, n int, lease time.Duration, alone bool) ([]Ta
 	return taken, nil
 }
 
-// first reads what is taken next.
-func (s *Sub) first(tx Tx, n int, alone bool) ([]Taken, error) {
+// returned is the token of a delayed message that a consumer had: what is
+// behind it waits, if order matters. It is no lease's.
+const returned = -1
+
+// barrier is the first message that waits to come again, or no message.
+func (s *Sub) barrier(tx Tx, ordered bool) (message int64, err error) {
+	if !ordered || s.live[delayed] == 0 {
+		return maxTime, nil
+	}
+	err = tx.QueryRow(`SELECT coalesce(min(message), ?) FROM queue_deliveries WHERE subscription = ? AND state = ? AND token = ?`,
+		maxTime, s.id, delayed, returned).Scan(&message)
+	return message, err
+}
+
+// first reads what is taken next, of what was published before a message.
+func (s *Sub) first(tx Tx, w Want, before int64) ([]Taken, error) {
 	rows, err := tx.Query(`SELECT d.message, d.attempt, d.crashes, m.topic, m.key, m.published, m.headers, m.body
 		FROM queue_deliveries d JOIN queue_messages m ON m.id = d.message
-		WHERE d.subscription = ? AND d.state = ? ORDER BY d.due, d.message LIMIT ?`, s.id, ready, n)
+		WHERE d.subscription = ? AND d.state = ? AND d.message < ? ORDER BY d.due, d.message LIMIT ?`, s.id, ready, before, w.Max)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +91,7 @@ func (s *Sub) first(tx Tx, n int, alone bool) ([]Taken, error) {
 		if err := rows.Scan(&t.ID, &t.Attempt, &t.Crashes, &t.Topic, &t.Key, &published, &headers, &t.Body); err != nil {
 			return nil, err
 		}
-		if t.Crashes > 0 && (!alone || len(taken) > 0) {
+		if t.Crashes > 0 && w.Held+len(taken) > 0 {
 			break
 		}
 		if t.Headers, err = decodeHeaders(headers); err != nil {
@@ -86,7 +112,7 @@ func (s *Sub) first(tx Tx, n int, alone bool) ([]Taken, error) {
 func (b *Book) promote(tx Tx, s *Sub) error {
 	now := b.clock.now()
 	if s.live[delayed] > 0 {
-		res, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = 0 WHERE subscription = ? AND state = ? AND due <= ?`, ready, s.id, delayed, now)
+		res, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = 0, token = 0 WHERE subscription = ? AND state = ? AND due <= ?`, ready, s.id, delayed, now)
 		if err != nil {
 			return fmt.Errorf("wake delayed messages: %w", err)
 		}
@@ -140,16 +166,17 @@ func (s *Sub) lost(tx Tx, now int64) (lost []lostLease, err error) {
 // crashed gives a message back whose consumer was lost: at once the first
 // time, then later and later, and to a person in the end.
 func (b *Book) crashed(tx Tx, s *Sub, message int64, crashes int) error {
-	state, due, cause := ready, int64(0), fmt.Sprintf("lease lost %d times: its consumer died or took too long", crashes)
+	state, due, token := ready, int64(0), int64(0)
+	cause := fmt.Sprintf("lease lost %d times: its consumer died or took too long", crashes)
 	switch wait := CrashDelay(crashes); {
 	case crashes >= s.Spec().CrashLimit:
 		state = parked
 		tx.OnCommit(func() { s.Parked.Add(1) })
 	case wait > 0:
-		state, due = delayed, b.after(wait)
+		state, due, token = delayed, b.after(wait), returned
 	}
-	_, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = ?, crashes = ?, token = 0, cause = ? WHERE message = ? AND subscription = ?`,
-		state, due, crashes, cause, message, s.id)
+	_, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = ?, crashes = ?, token = ?, cause = ? WHERE message = ? AND subscription = ?`,
+		state, due, crashes, token, cause, message, s.id)
 	if err != nil {
 		return err
 	}

@@ -29,16 +29,16 @@ func (b *Book) Ack(tx Tx, s *Sub, l Lease) error {
 // Retry asks for the message again after d. Without spend the attempt is given
 // back.
 func (b *Book) Retry(tx Tx, s *Sub, l Lease, d time.Duration, spend bool, cause string) error {
-	state, due := ready, int64(0)
+	state, due, token := ready, int64(0), int64(0)
 	if d > 0 {
-		state, due = delayed, b.after(d)
+		state, due, token = delayed, b.after(d), returned
 	}
 	back := 1
 	if spend {
 		back = 0
 	}
-	res, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = ?, attempt = attempt - ?, crashes = 0, token = 0, cause = ?
-		WHERE message = ? AND subscription = ? AND token = ?`, state, due, back, short(cause), l.ID, s.id, l.Token)
+	res, err := tx.Exec(`UPDATE queue_deliveries SET state = ?, due = ?, attempt = attempt - ?, crashes = 0, token = ?, cause = ?
+		WHERE message = ? AND subscription = ? AND token = ?`, state, due, back, token, short(cause), l.ID, s.id, l.Token)
 	if err := held(res, err); err != nil {
 		return fmt.Errorf("ask for another attempt: %w", err)
 	}

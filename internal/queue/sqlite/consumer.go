@@ -77,9 +77,9 @@ func (c *consumer) take(ctx context.Context) (taken []rows.Taken, pause time.Dur
 	if free < (c.opts.Prefetch+1)/2 || !c.q.turn(c) || c.sub.Idle() {
 		return nil, min(pause, held), nil
 	}
-	empty := free == c.opts.Prefetch
+	want := rows.Want{Max: free, Held: c.opts.Prefetch - free, Lease: c.opts.Lease, Ordered: c.opts.Exclusive}
 	err = c.q.store.Tx(ctx, func(tx *store.Tx) error {
-		taken, err = c.q.book.Take(tx, c.sub, free, c.opts.Lease, empty)
+		taken, err = c.q.book.Take(tx, c.sub, want)
 		if err != nil || len(taken) > 0 {
 			return err
 		}
@@ -218,5 +218,8 @@ func (c *consumer) drop(l rows.Lease) {
 	select {
 	case c.settled <- struct{}{}:
 	default:
+	}
+	if c.q.hasLeft(c) {
+		c.sub.Notify() // the next exclusive consumer may wait for it
 	}
 }

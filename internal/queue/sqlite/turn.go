@@ -27,6 +27,12 @@ func (q *Queue) leave(c *consumer) {
 	c.sub.Notify()
 }
 
+func (q *Queue) hasLeft(c *consumer) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return c.left
+}
+
 // turn reports whether the consumer may take messages: an exclusive one is
 // alone, in order of arrival.
 func (q *Queue) turn(c *consumer) bool {
