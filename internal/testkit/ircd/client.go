@@ -19,6 +19,7 @@ type Client struct {
 	conn    net.Conn
 	mu      sync.Mutex
 	lines   []string
+	times   []time.Time // of the lines
 	changed chan struct{}
 	err     error
 	done    chan struct{}
@@ -60,7 +61,7 @@ func (c *Client) read() {
 			}
 		}
 		c.mu.Lock()
-		c.lines = append(c.lines, line)
+		c.lines, c.times = append(c.lines, line), append(c.times, time.Now())
 		c.wake()
 		c.mu.Unlock()
 	}
@@ -142,16 +143,45 @@ func (c *Client) Await(ctx context.Context, what string, holds func(lines []stri
 func (c *Client) Heard(channel string) (heard []Said) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, l := range c.lines {
+	for i, l := range c.lines {
 		source, rest, ok := strings.Cut(strings.TrimPrefix(l, ":"), " ")
 		_, command, params := parse(rest)
 		if !ok || len(params) < 2 || command != "PRIVMSG" && command != "NOTICE" || params[0] != channel {
 			continue
 		}
 		nick, _, _ := strings.Cut(source, "!")
-		heard = append(heard, Said{From: nick, Target: channel, Text: params[1], Notice: command == "NOTICE"})
+		heard = append(heard, Said{From: nick, Target: channel, Text: params[1], Notice: command == "NOTICE", At: c.times[i]})
 	}
 	return heard
+}
+
+// In is who came into a channel, since we are there, and did not leave it.
+func (c *Client) In(channel string) (nicks []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	leave := func(nick string) {
+		nicks = slices.DeleteFunc(nicks, func(n string) bool { return n == nick })
+	}
+	for _, l := range c.lines {
+		source, rest, ok := strings.Cut(strings.TrimPrefix(l, ":"), " ")
+		_, command, params := parse(rest)
+		if !ok || len(params) == 0 {
+			continue
+		}
+		nick, _, _ := strings.Cut(source, "!")
+		switch here := params[0] == channel; {
+		case command == "JOIN" && here:
+			nicks = append(nicks, nick)
+		case command == "PART" && here, command == "QUIT":
+			leave(nick)
+		case command == "KICK" && here && len(params) > 1:
+			leave(params[1])
+		case command == "NICK" && slices.Contains(nicks, nick):
+			leave(nick)
+			nicks = append(nicks, params[0])
+		}
+	}
+	return nicks
 }
 
 // Close leaves.

@@ -2,7 +2,9 @@ package ircd
 
 import (
 	"context"
+	"crypto/x509"
 	_ "embed"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/colliehq/collie/internal/testkit/faketarget"
 	"github.com/colliehq/collie/internal/testkit/launch"
 )
 
@@ -28,6 +31,9 @@ var ngircdConf string
 // where it has them.
 type Real struct {
 	Address string // host:port, without TLS
+	// TLSAddress is where InspIRCd speaks TLS, with a certificate of its own for
+	// 127.0.0.1, which CAFile holds. It stays the same when it is started again.
+	TLSAddress, CAFile string
 
 	dir       string
 	program   string
@@ -35,6 +41,7 @@ type Real struct {
 	process   *launch.Process
 	services  *launch.Process
 	linkPort  int
+	tlsPort   int
 	withLinks bool
 }
 
@@ -49,6 +56,13 @@ func StartInspIRCd(ctx context.Context, dir string, services bool) (*Real, error
 	if r.linkPort, err = launch.FreePort(); err != nil {
 		return nil, err
 	}
+	if r.tlsPort, err = launch.FreePort(); err != nil {
+		return nil, err
+	}
+	if err := r.certify(); err != nil {
+		return nil, err
+	}
+	r.TLSAddress = "127.0.0.1:" + strconv.Itoa(r.tlsPort)
 	r.Address = "127.0.0.1:" + strconv.Itoa(port)
 	if _, err := r.write("motd", "a test\n", port); err != nil {
 		return nil, err
@@ -77,9 +91,24 @@ func StartNgIRCd(ctx context.Context, dir string) (*Real, error) {
 	return r, r.Start(ctx)
 }
 
+// certify makes the certificate of the server, which signs itself.
+func (r *Real) certify() error {
+	cert, ca, err := faketarget.Certificate("127.0.0.1", time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour))
+	if err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(cert.PrivateKey)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", r.program, err)
+	}
+	r.CAFile = filepath.Join(r.dir, "cert.pem")
+	return errors.Join(os.WriteFile(r.CAFile, ca, 0o600),
+		os.WriteFile(filepath.Join(r.dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600))
+}
+
 func (r *Real) write(name, text string, port int) (string, error) {
 	file := filepath.Join(r.dir, name)
-	text = strings.NewReplacer("PORT_OF_LINKS", strconv.Itoa(r.linkPort), "PORT", strconv.Itoa(port), "DIR", r.dir).Replace(text)
+	text = strings.NewReplacer("PORT_OF_LINKS", strconv.Itoa(r.linkPort), "PORT_OF_TLS", strconv.Itoa(r.tlsPort), "PORT", strconv.Itoa(port), "DIR", r.dir).Replace(text)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return "", fmt.Errorf("start %s: %w", r.program, err)
 	}

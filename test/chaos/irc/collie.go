@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"text/template"
 	"time"
 
 	"github.com/colliehq/collie/internal/testkit/launch"
@@ -14,24 +17,61 @@ import (
 const readyLimit = time.Minute
 
 const (
-	receiver = "ops"
 	channel  = "#ops"
 	nick     = "collie"
+	password = "secret-of-collie"
 )
 
-const alertmanager = `route: {receiver: nobody}
-receivers: [{name: nobody}, {name: %s}]
+// alertmanager has the alerts of a place told there. Each is told on its own.
+const alertmanager = `route:
+  receiver: nobody
+  group_by: [alertname, target]
+  group_wait: 0s
+  group_interval: 1s
+  routes:
+{{- range . }}
+    - {receiver: {{ . }}, matchers: ['place="{{ . }}"']}
+{{- end }}
+receivers:
+  - {name: nobody}
+{{- range . }}
+  - {name: {{ . }}, webhook_configs: [{url: "http://127.0.0.1/hook/alertmanager"}]}
+{{- end }}
 `
 
-const configuration = `alerting: {config_file: %s, scrape_interval: 1s, evaluation_interval: 1s}
+// Real servers have their own idea of how much may be said: the default rate
+// is for them.
+const configuration = `alerting: {config_file: {{ .Routes }}, scrape_interval: 1s, evaluation_interval: 1s}
 irc:
-  - name: test
-    servers: ["%s"]
-    nick: %s
-    rate: {burst: 4, every: 200ms}
+{{- range .Places }}
+  - name: {{ .Name }}
+    servers: ["{{ .Address }}"]
+    nick: {{ $.Nick }}
     reconnect: {min: 300ms, max: 2s}
-    channels: {"%s": {receivers: [%s]}}
+    channels: {"{{ $.Channel }}": {receivers: [{{ .Name }}]}}
+    {{- if .Account }}
+    sasl: {account: {{ $.Nick }}, password_file: {{ $.PasswordFile }}}
+    {{- end }}
+    {{- if .Fast }}
+    rate: {burst: 4, every: 200ms}
+    {{- end }}
+{{- end }}
 `
+
+// written is a place in the configuration.
+type written struct {
+	Name, Address string
+	Account, Fast bool
+}
+
+// write fills in a file.
+func write(file, text string, with any) error {
+	var b bytes.Buffer
+	if err := template.Must(template.New("").Parse(text)).Execute(&b, with); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o600)
+}
 
 // collie is the process under test.
 type collie struct {
@@ -42,18 +82,28 @@ type collie struct {
 
 // newCollie prepares a process that listens on a free port, the same at each
 // start.
-func newCollie(binary, dir, storage, irc string) (*collie, error) {
+func newCollie(binary, dir, storage string, places []place) (*collie, error) {
 	port, err := launch.FreePort()
 	if err != nil {
 		return nil, err
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	routes := filepath.Join(dir, "alertmanager.yml")
-	if err := os.WriteFile(routes, fmt.Appendf(nil, alertmanager, receiver), 0o600); err != nil {
-		return nil, err
-	}
 	c := &collie{binary: binary, dir: dir, storage: storage, address: address, api: "http://" + address}
-	return c, os.WriteFile(c.config(), fmt.Appendf(nil, configuration, routes, irc, nick, channel, receiver), 0o600)
+	routes, secret := filepath.Join(dir, "alertmanager.yml"), filepath.Join(dir, "irc.password")
+	var names []string
+	var known []written
+	for _, p := range places {
+		w := written{Name: p.network(), Address: p.address(), Fast: p.network() == "scripted"}
+		if r, ok := p.(*real); ok {
+			w.Account = r.services
+		}
+		names, known = append(names, w.Name), append(known, w)
+	}
+	return c, errors.Join(
+		os.WriteFile(secret, []byte(password), 0o600),
+		write(routes, alertmanager, names),
+		write(c.config(), configuration, map[string]any{"Routes": routes, "Places": known, "Nick": nick, "Channel": channel, "PasswordFile": secret}),
+	)
 }
 
 func (c *collie) config() string { return filepath.Join(c.dir, "collie.yml") }

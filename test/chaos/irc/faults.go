@@ -16,6 +16,21 @@ const diskMegabytes = 192
 // fullFor is how long it stays full.
 const fullFor = 6 * time.Second
 
+// step is one fault, while alerts fire and are resolved.
+type step struct {
+	name   string
+	places []place
+	run    func(ctx context.Context, post func() error) error
+}
+
+// breaking is a step that breaks something at a random moment while alerts are
+// posted.
+func (t *trial) breaking(name string, p place, breaks func(context.Context) error) step {
+	return step{p.network() + ", " + name, []place{p}, func(ctx context.Context, post func() error) error {
+		return t.during(ctx, post, func() error { return breaks(ctx) })
+	}}
+}
+
 // during posts alerts and, at a random moment meanwhile, breaks something.
 func (t *trial) during(ctx context.Context, post func() error, breaks func() error) error {
 	var g errgroup.Group
@@ -33,72 +48,119 @@ func (t *trial) during(ctx context.Context, post func() error, breaks func() err
 	return g.Wait()
 }
 
-// kill ends Collie between the acceptance of alerts and their delivery.
-func (t *trial) kill(ctx context.Context, post func() error) error {
-	return t.during(ctx, post, func() error {
-		if err := t.collie.kill(); err != nil {
-			return err
+// round is one round of faults on a server.
+func (t *trial) round(p place) []step {
+	kill := t.breaking("kill", p, t.kill)
+	if r, ok := p.(*real); ok {
+		return []step{kill,
+			t.breaking("reset", p, func(context.Context) error { r.relay.reset(); return nil }),
+			t.breaking("kick", p, r.kick),
+			t.breaking("nick taken", p, func(ctx context.Context) error { return t.nickTakenOn(ctx, r) }),
+			t.breaking("server killed", p, func(ctx context.Context) error { return errors.Join(r.down(), r.up(ctx)) }),
 		}
-		return t.collie.start(ctx)
-	})
+	}
+	s, _ := p.(*scripted)
+	return []step{kill,
+		t.breaking("reset", p, func(context.Context) error { s.Drop(); return nil }),
+		t.breaking("kick", p, func(context.Context) error { s.kick(); return nil }),
+		t.afterwards(t.breaking("nick taken", p, func(ctx context.Context) error { return t.nickTaken(ctx, s) }), func() {
+			s.Set(func(o *ircd.Options) { o.Taken = nil })
+		}),
+		t.afterwards(t.breaking("blank lines", p, s.blankLines), func() {
+			s.Set(func(o *ircd.Options) { o.Blank = false })
+		}),
+		t.afterwards(t.breaking("capability refused", p, func(ctx context.Context) error { return t.refused(ctx, s) }), func() {
+			s.Set(func(o *ircd.Options) { o.Nak = nil })
+		}),
+	}
 }
 
-func (t *trial) reset(ctx context.Context, post func() error) error {
-	return t.during(ctx, post, func() error {
-		t.server.Drop()
-		return nil
-	})
+// afterwards mends what a step broke once its alerts are posted.
+func (*trial) afterwards(s step, mend func()) step {
+	run := s.run
+	s.run = func(ctx context.Context, post func() error) error {
+		defer mend()
+		return run(ctx, post)
+	}
+	return s
 }
 
-func (t *trial) kick(ctx context.Context, post func() error) error {
-	return t.during(ctx, post, func() error {
-		t.server.Kick(channel, nick, "chaos")
-		t.server.Kick(channel, nick+"_", "chaos")
-		return nil
-	})
+// kill ends Collie between the acceptance of alerts and their delivery.
+func (t *trial) kill(ctx context.Context) error {
+	if err := t.collie.kill(); err != nil {
+		return err
+	}
+	return t.collie.start(ctx)
+}
+
+func (s *scripted) kick() {
+	s.Kick(channel, nick, "chaos")
+	s.Kick(channel, nick+"_", "chaos")
+}
+
+// kick is what an operator of the channel may do.
+func (r *real) kick(context.Context) error {
+	return errors.Join(r.person.Send("KICK "+channel+" "+nick+" :chaos"), r.person.Send("KICK "+channel+" "+nick+"_ :chaos"))
 }
 
 // nickTaken has Collie come back while another has its nick.
-func (t *trial) nickTaken(ctx context.Context, post func() error) error {
-	defer t.server.Set(func(o *ircd.Options) { o.Taken = nil })
-	return t.during(ctx, post, func() error {
-		t.server.Set(func(o *ircd.Options) { o.Taken = []string{nick} })
-		t.server.Drop()
-		return t.await(ctx, "another nick", func() bool { return t.server.In(channel, nick+"_") })
-	})
+func (t *trial) nickTaken(ctx context.Context, s *scripted) error {
+	s.Set(func(o *ircd.Options) { o.Taken = []string{nick} })
+	s.Drop()
+	return await(ctx, s, "another nick", func() bool { return s.In(channel, nick+"_") })
+}
+
+// nickTakenOn has another come before Collie is back. Services may give Collie
+// its nick again.
+func (t *trial) nickTakenOn(ctx context.Context, r *real) error {
+	r.relay.refuse(true)
+	r.relay.reset()
+	err := await(ctx, r, "Collie to be gone", func() bool { return !r.joined() })
+	if err != nil {
+		return err
+	}
+	thief, err := ircd.Connect(ctx, r.server.Address, nick)
+	r.relay.refuse(false)
+	if err != nil {
+		return err
+	}
+	defer thief.Close()
+	return await(ctx, r, "Collie to come back", r.joined)
 }
 
 // blankLines come between all others.
-func (t *trial) blankLines(ctx context.Context, post func() error) error {
-	defer t.server.Set(func(o *ircd.Options) { o.Blank = false })
-	return t.during(ctx, post, func() error {
-		t.server.Set(func(o *ircd.Options) { o.Blank = true })
-		return nil
-	})
+func (s *scripted) blankLines(context.Context) error {
+	s.Set(func(o *ircd.Options) { o.Blank = true })
+	return nil
 }
 
 // refused has Collie come back to a server that refuses what it offers.
-func (t *trial) refused(ctx context.Context, post func() error) error {
-	defer t.server.Set(func(o *ircd.Options) { o.Nak = nil })
-	return t.during(ctx, post, func() error {
-		refuse := [][]string{{"echo-message"}, {"labeled-response"}, ircd.Modern()}[t.random.IntN(3)]
-		t.server.Set(func(o *ircd.Options) { o.Nak = refuse })
-		t.server.Drop()
-		return t.await(ctx, "Collie to come back", t.joined)
-	})
+func (t *trial) refused(ctx context.Context, s *scripted) error {
+	refuse := [][]string{{"echo-message"}, {"labeled-response"}, ircd.Modern()}[t.random.IntN(3)]
+	s.Set(func(o *ircd.Options) { o.Nak = refuse })
+	s.Drop()
+	return await(ctx, s, "Collie to come back", s.joined)
 }
 
-// serverDown has alerts fire and end while the server is away.
-func (t *trial) serverDown(ctx context.Context, post func() error) error {
+// serversDown has alerts fire and end while all servers are away.
+func (t *trial) serversDown(ctx context.Context, post func() error) error {
 	from := time.Now()
-	t.server.Down()
+	for _, p := range t.places {
+		if err := p.down(); err != nil {
+			return err
+		}
+	}
 	if err := post(); err != nil {
 		return err
 	}
 	if err := pauseFor(ctx, time.Until(from.Add(t.down))); err != nil {
 		return err
 	}
-	t.server.Up()
+	for _, p := range t.places {
+		if err := p.up(ctx); err != nil {
+			return err
+		}
+	}
 	t.disruptions = append(t.disruptions, disruption{from, time.Now()})
 	return nil
 }
@@ -130,12 +192,9 @@ func (t *trial) keepFull(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-func (t *trial) joined() bool {
-	return t.server.In(channel, nick) || t.server.In(channel, nick+"_")
-}
-
-func (t *trial) await(ctx context.Context, what string, holds func() bool) error {
+// await waits for a minute: what lasts longer hangs.
+func await(ctx context.Context, p place, what string, holds func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return t.server.Await(ctx, what, holds)
+	return p.await(ctx, what, holds)
 }

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -33,10 +32,10 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.collie, "collie", "", "the binary under test; built if empty")
-	flag.IntVar(&o.rounds, "rounds", 20, "how often each fault happens; IRC is down, and the disk full, once")
+	flag.IntVar(&o.rounds, "rounds", 20, "how often each fault happens, on one server after the other; all are down, and the disk full, once")
 	flag.IntVar(&o.alerts, "alerts", 1000, "how many alerts fire")
 	flag.Uint64Var(&o.seed, "seed", 1, "of all that is random here")
-	flag.DurationVar(&o.down, "down", 10*time.Minute, "how long the IRC server is down")
+	flag.DurationVar(&o.down, "down", 10*time.Minute, "how long the IRC servers are down")
 	flag.BoolVar(&o.full, "disk", os.Getuid() == 0, "fill the disk as well: needs root, for a file system of its own")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -60,11 +59,11 @@ func run(ctx context.Context, o options) (err error) {
 			return fmt.Errorf("build: %w\n%s", err, out)
 		}
 	}
-	t, err := newTrial(dir, o)
-	if err != nil {
+	t := &trial{options: o, random: rand.New(rand.NewPCG(o.seed, 1))}
+	defer func() { err = errors.Join(err, t.close()) }()
+	if err := t.prepare(ctx, dir); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
 	if err := t.run(ctx); err != nil {
 		return fmt.Errorf("%w\n%s", err, t.collie.log())
 	}
@@ -76,15 +75,14 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// trial is one run: Collie, the IRC server, and what was accepted and heard.
+// trial is one run: Collie, the IRC servers, and what was accepted and heard.
 type trial struct {
 	options
-	random   *rand.Rand
-	collie   *collie
-	listener net.Listener
-	server   *ircd.Server
-	ledger   *ledger
-	disk     *smallfs.FS // nil if it is not to be filled
+	random *rand.Rand
+	collie *collie
+	places []place
+	ledger *ledger
+	disk   *smallfs.FS // nil if it is not to be filled
 
 	disruptions []disruption
 	faults      int
@@ -93,45 +91,54 @@ type trial struct {
 // disruption is a stretch in which a line may not have been confirmed.
 type disruption struct{ from, to time.Time }
 
-func newTrial(dir string, o options) (*trial, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// The servers of the distribution.
+const (
+	inspircd = "inspircd"
+	ngircd   = "ngircd"
+)
+
+func (t *trial) prepare(ctx context.Context, dir string) error {
+	s, err := newScripted()
 	if err != nil {
-		return nil, err
+		return err
+	}
+	t.places = append(t.places, s)
+	for _, program := range []string{inspircd, ngircd} {
+		if _, err := exec.LookPath(program); err != nil {
+			fmt.Fprintf(os.Stderr, "%s is not installed: its rounds are left out\n", program)
+			continue
+		}
+		r, err := startReal(ctx, program, dir)
+		if err != nil {
+			return err
+		}
+		t.places = append(t.places, r)
 	}
 	storage := filepath.Join(dir, "data")
 	if err := os.Mkdir(storage, 0o700); err != nil {
-		return nil, errors.Join(err, l.Close())
+		return err
 	}
-	c, err := newCollie(o.collie, dir, storage, l.Addr().String())
-	if err != nil {
-		return nil, errors.Join(err, l.Close())
+	if t.collie, err = newCollie(t.options.collie, dir, storage, t.places); err != nil {
+		return err
 	}
-	t := &trial{
-		options: o, random: rand.New(rand.NewPCG(o.seed, 1)), collie: c, listener: l,
-		server: ircd.New(ircd.Options{Caps: ircd.Modern()}), ledger: newLedger(c.api, rand.New(rand.NewPCG(o.seed, 2))),
-	}
-	t.server.Listen(l)
-	if o.full {
-		if t.disk, err = smallfs.Mount(storage, diskMegabytes); err != nil {
-			return nil, errors.Join(err, t.close())
-		}
-	}
-	return t, nil
-}
-
-func (t *trial) close() error {
-	err := errors.Join(t.collie.kill(), t.listener.Close())
-	t.server.Close()
-	if t.disk != nil {
-		err = errors.Join(err, t.disk.Unmount())
+	t.ledger = newLedger(t.collie.api, rand.New(rand.NewPCG(t.seed, 2)))
+	if t.full {
+		t.disk, err = smallfs.Mount(storage, diskMegabytes)
 	}
 	return err
 }
 
-// step is one fault, while alerts fire and are resolved.
-type step struct {
-	name string
-	run  func(context.Context, func() error) error
+func (t *trial) close() (err error) {
+	if t.collie != nil {
+		err = t.collie.kill()
+	}
+	for _, p := range t.places {
+		err = errors.Join(err, p.close())
+	}
+	if t.disk != nil {
+		err = errors.Join(err, t.disk.Unmount())
+	}
+	return err
 }
 
 // run breaks one thing after another, and waits after each until all that was
@@ -140,37 +147,52 @@ func (t *trial) run(ctx context.Context) error {
 	if err := t.collie.start(ctx); err != nil {
 		return err
 	}
+	for _, p := range t.places {
+		if err := await(ctx, p, "Collie to join on "+p.network(), p.joined); err != nil {
+			return err
+		}
+	}
 	steps := t.steps()
 	for i, s := range steps {
 		count := (i+1)*t.alerts/len(steps) - i*t.alerts/len(steps)
-		t.ledger.begin(fmt.Sprintf("Fault%03d", i), count)
+		t.ledger.begin(fmt.Sprintf("Fault%03d", i), count, []road{hook, inside}[t.random.IntN(2)], s.places)
 		t.faults++
-		t.ledger.again = 0
-		t.server.Set(func(o *ircd.Options) { o.Delay = time.Duration(t.random.Int64N(int64(slowest))) })
-		began := time.Now()
-		if err := s.run(ctx, func() error { return t.ledger.post(ctx) }); err != nil {
+		if err := t.step(ctx, s); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
-		if err := t.settle(ctx); err != nil {
-			return fmt.Errorf("%s: %w", s.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "%s: %d alerts, %d posts not accepted, %s\n", s.name, count, t.ledger.again, time.Since(began).Round(100*time.Millisecond))
 	}
 	return nil
 }
 
-// steps are the faults of all rounds, each round in an order of its own.
-func (t *trial) steps() (steps []step) {
-	for range t.rounds {
-		round := []step{
-			{"kill", t.kill}, {"reset", t.reset}, {"kick", t.kick}, {"nick taken", t.nickTaken}, {"blank lines", t.blankLines}, {"capability refused", t.refused},
+func (t *trial) step(ctx context.Context, s step) error {
+	for _, p := range s.places {
+		if scripted, ok := p.(*scripted); ok {
+			scripted.Set(func(o *ircd.Options) { o.Delay = time.Duration(t.random.Int64N(int64(slowest))) })
 		}
+	}
+	began := time.Now()
+	if err := s.run(ctx, func() error { return t.ledger.run(ctx) }); err != nil {
+		return err
+	}
+	if err := t.settle(ctx, s.places); err != nil {
+		return err
+	}
+	way := map[road]string{hook: "by the hook", inside: "by the Alertmanager inside"}[t.ledger.now[0].road]
+	fmt.Fprintf(os.Stderr, "%s: %d alerts %s, %d posts not accepted, %s\n", s.name, len(t.ledger.now), way, t.ledger.again, time.Since(began).Round(100*time.Millisecond))
+	return nil
+}
+
+// steps are the faults of all rounds, one server after the other, each round in
+// an order of its own.
+func (t *trial) steps() (steps []step) {
+	for i := range t.rounds {
+		round := t.round(t.places[i%len(t.places)])
 		t.random.Shuffle(len(round), func(i, j int) { round[i], round[j] = round[j], round[i] })
 		steps = append(steps, round...)
 	}
-	once := []step{{"server down", t.serverDown}}
+	once := []step{{"servers down", t.places, t.serversDown}}
 	if t.disk != nil {
-		once = append(once, step{"disk full", t.fullDisk})
+		once = append(once, step{"disk full", t.places, t.fullDisk})
 	}
 	for _, s := range once {
 		at := t.random.IntN(len(steps) + 1)
@@ -188,10 +210,12 @@ const settleLimit = 3 * time.Minute
 
 // settle waits until all that was accepted is heard. What is not heard by then
 // is found by reckon.
-func (t *trial) settle(ctx context.Context) error {
+func (t *trial) settle(ctx context.Context, places []place) error {
 	limit, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	_ = t.server.Await(limit, "the lines", func() bool { return t.reckon(false).lost == 0 })
+	for _, p := range places {
+		_ = p.await(limit, "the lines", func() bool { return t.reckonAt(p, false).lost == 0 })
+	}
 	return ctx.Err()
 }
 

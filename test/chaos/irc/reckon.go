@@ -68,11 +68,26 @@ func (v *verdict) say(format string, args ...any) {
 }
 
 // reckon holds all that was heard against all that was accepted.
-func (t *trial) reckon(loud bool) verdict {
+func (t *trial) reckon(loud bool) (all verdict) {
+	for _, p := range t.places {
+		v := t.reckonAt(p, loud)
+		all.lost, all.duplicated, all.wrong = all.lost+v.lost, all.duplicated+v.duplicated, all.wrong+v.wrong
+	}
+	return all
+}
+
+// reckonAt does it on one server.
+func (t *trial) reckonAt(p place, loud bool) verdict {
 	v := verdict{loud: loud}
+	var accepted []*alert
+	for _, a := range t.ledger.alerts {
+		if a.place == p {
+			accepted = append(accepted, a)
+		}
+	}
 	first := map[line]heard{}
 	var told []heard // each line once, in the order of the first time
-	for _, s := range t.server.Said(channel) {
+	for _, s := range p.heard() {
 		h, ok, strange := read(s.Text, s.At)
 		if strange {
 			v.bad("a strange line: %s", s.Text)
@@ -82,30 +97,26 @@ func (t *trial) reckon(loud bool) verdict {
 		}
 		l := line{h.kind, h.severity, h.name, h.target, h.count}
 		if before, again := first[l]; again {
-			t.again(&v, before, h)
+			t.again(&v, p, before, h)
 			continue
 		}
 		first[l] = h
 		told = append(told, h)
 	}
-	t.counts(&v, told)
-	t.order(&v, told)
+	counts(&v, accepted, told)
+	order(&v, accepted, told)
 	return v
 }
 
-// confirmWait is how long before a fault a line may have been heard and not yet
-// been confirmed.
-const confirmWait = 3 * time.Second
-
 // again is a line that was said before: it has to be marked, and nobody may have
 // known that it had arrived.
-func (t *trial) again(v *verdict, before, h heard) {
+func (t *trial) again(v *verdict, p place, before, h heard) {
 	v.duplicated++
 	if h.mark == "" {
 		v.bad("said again without a mark: %+v, first %+v", h, before)
 	}
 	for _, d := range t.disruptions {
-		if before.at.After(d.from.Add(-confirmWait)) && before.at.Before(d.to) {
+		if before.at.After(d.from.Add(-p.slow())) && before.at.Before(d.to) {
 			return
 		}
 	}
@@ -114,9 +125,9 @@ func (t *trial) again(v *verdict, before, h heard) {
 
 // counts adds up, for each name, how many alerts were said to fire and to be
 // resolved.
-func (t *trial) counts(v *verdict, told []heard) {
+func counts(v *verdict, accepted []*alert, told []heard) {
 	fired, resolved := map[string]int{}, map[string]int{}
-	for _, a := range t.ledger.alerts {
+	for _, a := range accepted {
 		if a.fired {
 			fired[a.name]++
 		}
@@ -147,20 +158,21 @@ func (t *trial) counts(v *verdict, told []heard) {
 
 // order wants what is said of the same kind in the order in which it was
 // accepted, and no alert said to be resolved that is not, or before it fired.
-func (t *trial) order(v *verdict, told []heard) {
+// The Alertmanager inside tells of several alerts in an order of its own.
+func order(v *verdict, accepted []*alert, told []heard) {
 	type kind struct{ name, kind string }
 	last, seen := map[kind]string{}, map[string]string{}
 	known := map[string]*alert{}
-	for _, a := range t.ledger.alerts {
+	for _, a := range accepted {
 		known[a.target] = a
 	}
 	for _, h := range told {
 		k := kind{h.name, h.kind}
-		if last[k] > h.target {
+		a := known[h.target]
+		if a != nil && a.road == hook && last[k] > h.target {
 			v.bad("%s is said after %s: %+v", h.target, last[k], h)
 		}
 		last[k] = h.target
-		a := known[h.target]
 		switch {
 		case a == nil || a.name != h.name || a.severity != h.severity:
 			v.bad("an alert that nobody made: %+v", h)
