@@ -3,6 +3,7 @@ package ircbot
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -22,8 +23,8 @@ type Questions interface {
 	Status(ctx context.Context, target string) ([]TargetStatus, error)
 	// Alerts are those that fire now.
 	Alerts(ctx context.Context) ([]AlertStatus, error)
-	// Why tells the story of a subject, such as target/gitlab or a bare name of
-	// a target or alert, the newest first, a sentence each.
+	// Why tells the story of a subject, such as target/gitlab, or a bare name of
+	// a target or alert, a sentence each: the verdict first, then what followed.
 	Why(ctx context.Context, subject string) ([]string, error)
 }
 
@@ -74,36 +75,51 @@ type asked struct {
 	wg     sync.WaitGroup
 	slots  chan struct{}
 	all    flood.Bucket
-	people map[string]*flood.Bucket
+	people map[string]*asker
 	ctcp   flood.Bucket
+	slow   flood.Bucket // how often people are told to slow down
+}
+
+// asker is somebody who asks.
+type asker struct {
+	flood.Bucket
+	told bool // to slow down, since the last answer
 }
 
 func newAsked() *asked {
 	return &asked{
-		slots: make(chan struct{}, maxQuestions), people: map[string]*flood.Bucket{},
-		all: flood.Bucket{Burst: 4, Every: 2 * time.Second}, ctcp: flood.Bucket{Burst: 1, Every: ctcpEvery},
+		slots: make(chan struct{}, maxQuestions), people: map[string]*asker{},
+		slow: flood.Bucket{Burst: 1, Every: ctcpEvery},
+		all:  flood.Bucket{Burst: 4, Every: 2 * time.Second}, ctcp: flood.Bucket{Burst: 1, Every: ctcpEvery},
 	}
 }
 
 func (a *asked) wait() { a.wg.Wait() }
 
 // allow reports whether somebody may ask now: nobody can make us talk more than
-// the channel can bear.
-func (a *asked) allow(who string, now time.Time) bool {
+// the channel can bear. Who asks too often is told once, in the hint.
+func (a *asked) allow(who string, now time.Time) (ok bool, hint string) {
 	if len(a.people) >= peopleAtOnce {
-		a.people = map[string]*flood.Bucket{}
+		a.people = map[string]*asker{}
 	}
 	p := a.people[who]
 	if p == nil {
-		p = &flood.Bucket{Burst: 2, Every: 5 * time.Second}
+		p = &asker{Bucket: flood.Bucket{Burst: 2, Every: 5 * time.Second}}
 		a.people[who] = p
 	}
-	if p.Wait(now) > 0 || a.all.Wait(now) > 0 {
-		return false
+	wait := max(p.Wait(now), a.all.Wait(now))
+	if wait == 0 {
+		p.Take(now, 1)
+		a.all.Take(now, 1)
+		p.told = false
+		return true, ""
 	}
-	p.Take(now, 1)
-	a.all.Take(now, 1)
-	return true
+	if p.told || a.slow.Wait(now) > 0 {
+		return false, ""
+	}
+	p.told = true
+	a.slow.Take(now, 1)
+	return false, fmt.Sprintf("Slow down, %d s.", max(1, int(math.Round(wait.Seconds()))))
 }
 
 // spokenTo takes up what somebody says: a command in a channel of ours or to us,
@@ -129,13 +145,20 @@ func (s *session) spokenTo(ctx context.Context, m wire.Message, source wire.Mask
 		return
 	}
 	result := func(r string) { s.b.metrics.commands.WithLabelValues(s.n.name, word[1:], r).Inc() }
-	if !s.asked.allow(first(source.Host, source.Nick), now) || len(s.replies) >= maxReplies {
-		result("limited")
-		return
-	}
 	back := place
 	if private {
 		back = wire.Word(source.Nick)
+	}
+	if len(s.replies) >= maxReplies {
+		result("limited")
+		return
+	}
+	if ok, hint := s.asked.allow(first(source.Host, source.Nick), now); !ok {
+		result("limited")
+		if hint != "" {
+			s.replies = append(s.replies, reply{"PRIVMSG", back, hint})
+		}
+		return
 	}
 	arg := strings.Join(fields[1:], " ")
 	if len(arg) > longestArg {

@@ -77,7 +77,7 @@ func TestCommands(t *testing.T) {
 		"command of others":    {ask("!seen anna"), fakeQuestions{}, "#ops", nil},
 		"in a strange channel": {[]string{":anna!a@home PRIVMSG #other :!help"}, fakeQuestions{}, "#other", nil},
 		"a server":             {[]string{":irc.test PRIVMSG #ops :!help"}, fakeQuestions{}, "#ops", nil},
-		"many at once":         {append(append(ask("!help"), ask("!help")...), append(ask("!help"), ask("!help")...)...), fakeQuestions{}, "#ops", []string{helpText, helpText}},
+		"many at once":         {append(append(ask("!help"), ask("!help")...), append(ask("!help"), ask("!help")...)...), fakeQuestions{}, "#ops", []string{helpText, helpText, "Slow down, 5 s."}},
 		"ctcp version, twice": {[]string{":anna!a@home PRIVMSG collie :\x01VERSION\x01", ":anna!a@home PRIVMSG collie :\x01PING 12\x01"}, fakeQuestions{}, "anna", []string{
 			"\x01VERSION Collie\x01",
 		}},

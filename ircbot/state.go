@@ -35,6 +35,7 @@ type ChannelState struct {
 // SpooledLine is a line as a page shows it.
 type SpooledLine struct {
 	ID       int64
+	Kind     string // firing, repeat, resolved, missed, dropped or heartbeat
 	Network  string
 	Channel  string
 	Lane     string
@@ -48,31 +49,35 @@ type SpooledLine struct {
 	Done     time.Time
 }
 
-// State shows all networks, by name.
+// State shows all configured networks, by name.
 func (b *Bot) State() []NetworkState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	all := make([]NetworkState, 0, len(b.networks))
-	for _, n := range b.networks {
-		n.mu.Lock()
-		st := n.state
-		n.mu.Unlock()
-		d := b.spool.Depth(n.name)
-		st.Queued, st.Sent = d.Queued, d.Sent
-		st.EchoAge = b.metrics.heartbeats.age(n.name)
+	all := make([]NetworkState, 0, len(b.config))
+	for _, conf := range b.config {
+		st := NetworkState{}
+		if n := b.networks[conf.Name]; n != nil { // it runs
+			n.mu.Lock()
+			st = n.state
+			n.mu.Unlock()
+		}
+		d := b.spool.Depth(conf.Name)
+		st.Name, st.Queued, st.Sent = conf.Name, d.Queued, d.Sent
+		st.EchoAge = b.metrics.heartbeats.age(conf.Name)
 		all = append(all, st)
 	}
 	slices.SortFunc(all, func(a, b NetworkState) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
-// Lines shows the newest lines, the newest first.
+// Lines shows the newest lines, the newest first, without the dead man's switch
+// as long as it arrives.
 func (b *Bot) Lines(ctx context.Context, limit int) ([]SpooledLine, error) {
 	found, err := b.spool.Newest(ctx, limit)
 	out := make([]SpooledLine, len(found))
 	for i, l := range found {
 		out[i] = SpooledLine{
-			ID: l.ID, Network: l.Network, Channel: l.Channel, Lane: l.Lane.String(), State: string(l.State), Method: l.Method, Tries: l.Tries,
+			ID: l.ID, Kind: string(l.About.Kind), Network: l.Network, Channel: l.Channel, Lane: l.Lane.String(), State: string(l.State), Method: l.Method, Tries: l.Tries,
 			Subject: l.Subject, Text: l.About.Text(wire.LineLimit), Accepted: l.Accepted, Sent: l.Sent, Done: l.Done,
 		}
 	}

@@ -23,8 +23,13 @@ const steps = 200
 
 // Why tells the story of a subject from the journal, the oldest step first. For
 // a target it begins with the last thing that went well before its newest
-// trouble; with since it begins there.
+// trouble; with since it begins there. An alert may be given by its name alone:
+// the story is of the one that was told last.
 func (l *Ledger) Why(ctx context.Context, subject string, since time.Time) (record.Story, error) {
+	subject, err := l.newestOf(ctx, subject)
+	if err != nil {
+		return record.Story{}, err
+	}
 	story := record.Story{Subject: subject}
 	name, isTarget := strings.CutPrefix(subject, signal.TargetSubject(""))
 	if isTarget {
@@ -61,6 +66,24 @@ func (l *Ledger) Why(ctx context.Context, subject string, since time.Time) (reco
 		story.Summary = story.Steps[len(story.Steps)-1].Text
 	}
 	return story, nil
+}
+
+// newestOf completes the subject of an alert that lacks its fingerprint: several
+// alerts have the same name.
+func (l *Ledger) newestOf(ctx context.Context, subject string) (string, error) {
+	name, isAlert := strings.CutPrefix(subject, string(signal.KindAlert)+"/")
+	if !isAlert || name == "" || strings.Contains(name, "/") {
+		return subject, nil
+	}
+	from, until := subject+"/", subject+"0" // what begins with the first is before the second
+	err := l.store.View(ctx, func(tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `SELECT subject FROM ledger_journal WHERE subject >= ? AND subject < ? AND kind = ? ORDER BY at_ns DESC, id DESC LIMIT 1`,
+			from, until, signal.KindAlert).Scan(&subject)
+	})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return subject, fmt.Errorf("read journal about %s: %w", subject, err)
+	}
+	return subject, nil
 }
 
 // about reads the newest entries about the subject, newest first: its own, and

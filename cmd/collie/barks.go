@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/colliehq/collie/alerting"
 	"github.com/colliehq/collie/dashboards/page"
 	"github.com/colliehq/collie/ircbot"
+	"github.com/colliehq/collie/ircbot/words"
 )
 
 // pageBarks shows alerting and the IRC bot to the page.
@@ -57,7 +57,7 @@ func (b pageBarks) Lines(ctx context.Context, limit int) ([]page.IRCLine, error)
 		shown[i] = page.IRCLine{
 			Network: l.Network, Channel: l.Channel, State: l.State, Method: l.Method, Tries: l.Tries,
 			Subject: l.Subject, Text: l.Text, Accepted: l.Accepted, Done: l.Done,
-			Heartbeat: l.Subject == "" && strings.HasPrefix(l.Text, "heartbeat "),
+			Heartbeat: l.Kind == string(words.Heartbeat),
 		}
 	}
 	return shown, err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,18 +51,19 @@ func (q questions) Alerts(ctx context.Context) ([]ircbot.AlertStatus, error) {
 	return answer, err
 }
 
-// Why takes a bare word as the name of a target, as "collie why" does.
+// Why takes a bare word as the name of a target, as "collie why" does, or else
+// of an alert.
 func (q questions) Why(ctx context.Context, subject string) ([]string, error) {
+	subjects := []string{subject}
 	if !strings.Contains(subject, "/") {
-		subject = signal.TargetSubject(subject)
+		subjects = []string{signal.TargetSubject(subject), string(signal.KindAlert) + "/" + subject}
 	}
-	story, err := q.ledger.Why(ctx, subject, time.Time{})
-	if errors.Is(err, ledger.ErrNoSubject) || errors.Is(err, ledger.ErrNoTarget) {
-		return nil, nil
+	for _, s := range subjects {
+		story, err := q.ledger.Why(ctx, s, time.Time{})
+		if errors.Is(err, ledger.ErrNoSubject) || errors.Is(err, ledger.ErrNoTarget) {
+			continue
+		}
+		return story.Brief(), err
 	}
-	var sentences []string
-	for _, step := range slices.Backward(story.Steps) {
-		sentences = append(sentences, step.At.Format("15:04:05")+" "+step.Text)
-	}
-	return sentences, err
+	return nil, nil
 }

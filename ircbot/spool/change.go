@@ -296,9 +296,11 @@ func (p *Spool) Members(ctx context.Context, into int64) ([]Line, error) {
 	return values(found), err
 }
 
-// Newest are the newest lines of all networks and states.
+// Newest are the newest lines of all networks and states, but for the dead man's
+// switch as long as it arrives: once a minute it would hide all others.
 func (p *Spool) Newest(ctx context.Context, limit int) ([]Line, error) {
-	found, err := p.query(ctx, `SELECT `+columns+` FROM ircbot_lines ORDER BY id DESC LIMIT ?`, limit)
+	found, err := p.query(ctx, `SELECT `+columns+` FROM ircbot_lines
+		WHERE NOT (state IN ('confirmed', 'folded') AND json_extract(about, '$.kind') = ?) ORDER BY id DESC LIMIT ?`, string(words.Heartbeat), limit)
 	return values(found), err
 }
 
