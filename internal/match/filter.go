@@ -1,0 +1,179 @@
+package match
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	window  = 4 // bytes that are looked at at once
+	minText = 3 // a shorter text is met too often
+)
+
+// foldMask sets bit 5 of four bytes: small and large letters become one, and a
+// few other bytes too, which the check behind the filter tells apart.
+const foldMask = 0x20202020
+
+// filter finds the places of a text at which a window of a required text may
+// stand: one bit for each hash of four folded bytes.
+type filter struct {
+	shift   uint // of the hash, so that it is an index of a bit
+	bitmap  []uint64
+	slots   []slot // open addressing by the folded window
+	entries []entry
+	vector  vector // tables of the SIMD path, if there is one
+}
+
+// slot is a window and its entries, entries[from:to].
+type slot struct {
+	key      uint32
+	from, to int32
+}
+
+// entry is a required text of a pattern.
+type entry struct {
+	text    string // folded
+	offset  int    // of the window in text
+	pattern int
+}
+
+// hash spreads the four bytes over the upper bits (Knuth's multiplicative hash).
+func hash(folded uint32) uint32 { return folded * 0x9E3779B1 }
+
+// newFilter returns the filter of the patterns, and the patterns that it can
+// do nothing for.
+func newFilter(patterns []pattern) (f filter, always []int) {
+	byWindow := map[uint32][]entry{}
+	for p, one := range patterns {
+		if one.required == nil {
+			always = append(always, p)
+		}
+		for _, text := range one.required {
+			offset, _ := rarest(text)
+			for _, key := range windows(text[offset:]) {
+				byWindow[key] = append(byWindow[key], entry{text, offset, p})
+			}
+		}
+	}
+	f.fill(byWindow)
+	f.vector = newVector(byWindow)
+	return f, always
+}
+
+// windows are the folded windows at the begin of text: one, or for a text of
+// three bytes one for each fourth byte.
+func windows(text string) []uint32 {
+	if len(text) >= window {
+		return []uint32{binary.LittleEndian.Uint32([]byte(text)) | foldMask}
+	}
+	var all []uint32
+	for c := range 128 {
+		fourth := byte(c&0x1f | c&0x60<<1 | 0x20)
+		all = append(all, uint32(text[0])|uint32(text[1])<<8|uint32(text[2])<<16|uint32(fourth)<<24|foldMask)
+	}
+	return all
+}
+
+// fill makes the tables. The bitmap has 256 bits for each window, so that one
+// place in 256 passes by chance, and stays inside of a processor's first cache.
+func (f *filter) fill(byWindow map[uint32][]entry) {
+	n := bits.Len(uint(max(len(byWindow), 1)))
+	f.shift = uint(32 - min(max(n+8, 12), 18))
+	f.bitmap = make([]uint64, 1<<(32-f.shift)/64)
+	f.slots = make([]slot, 1<<(n+1))
+	for key, entries := range byWindow {
+		h := hash(key) >> f.shift
+		f.bitmap[h/64] |= 1 << (h % 64)
+		at := f.slotOf(key)
+		f.slots[at] = slot{key, int32(len(f.entries)), int32(len(f.entries) + len(entries))}
+		f.entries = append(f.entries, entries...)
+	}
+}
+
+// slotOf is the index of the slot of the key, or of the free slot where it would be.
+func (f *filter) slotOf(key uint32) int {
+	mask := uint32(len(f.slots) - 1)
+	at := hash(key) & mask
+	for f.slots[at].to != 0 && f.slots[at].key != key {
+		at = (at + 1) & mask
+	}
+	return int(at)
+}
+
+// at calls try for each pattern of which a required text stands in the block
+// with its window at i.
+func (f *filter) at(block []byte, i int, try func(pattern int)) {
+	s := f.slots[f.slotOf(load(block, i)|foldMask)]
+	for _, e := range f.entries[s.from:s.to] {
+		if start := i - e.offset; start >= 0 && hasFolded(block[start:], e.text) {
+			try(e.pattern)
+		}
+	}
+}
+
+// load is the four bytes at i; those behind the end are line feeds.
+func load(block []byte, i int) uint32 {
+	if i+window <= len(block) {
+		return binary.LittleEndian.Uint32(block[i:])
+	}
+	four := [window]byte{'\n', '\n', '\n', '\n'}
+	copy(four[:], block[i:])
+	return binary.LittleEndian.Uint32(four[:])
+}
+
+func hasFolded(b []byte, text string) bool {
+	if len(b) < len(text) {
+		return false
+	}
+	for i := range len(text) {
+		if lower(b[i]) != text[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// next is the first place from from on at which a window may stand, or -1.
+func (f *filter) next(block []byte, from int) int {
+	if f.vector.on {
+		return f.vector.next(f, block, from)
+	}
+	return f.nextPortable(block, from)
+}
+
+// nextPortable looks at each place. Eight bytes are loaded for five places.
+func (f *filter) nextPortable(block []byte, from int) int {
+	const step = 5
+	bitmap, shift := f.bitmap, f.shift&31
+	i := from
+	for ; i+8 <= len(block); i += step {
+		v := binary.LittleEndian.Uint64(block[i:]) | foldMask<<32 | foldMask
+		a, b, c, d, e := hash(uint32(v))>>shift, hash(uint32(v>>8))>>shift, hash(uint32(v>>16))>>shift, hash(uint32(v>>24))>>shift, hash(uint32(v>>32))>>shift
+		if (bitmap[a>>6]>>(a&63)|bitmap[b>>6]>>(b&63)|bitmap[c>>6]>>(c&63)|bitmap[d>>6]>>(d&63)|bitmap[e>>6]>>(e&63))&1 != 0 {
+			for j := range step {
+				if f.has(uint32(v >> (8 * j))) {
+					return i + j
+				}
+			}
+		}
+	}
+	for ; i+minText <= len(block); i++ {
+		if f.has(load(block, i) | foldMask) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (f *filter) has(folded uint32) bool {
+	h := hash(folded) >> f.shift
+	return f.bitmap[h/64]>>(h%64)&1 != 0
+}
+
+func (f *filter) size() int {
+	n := len(f.bitmap)*8 + len(f.slots)*12 + f.vector.size()
+	for _, e := range f.entries {
+		n += len(e.text) + 40
+	}
+	return n
+}

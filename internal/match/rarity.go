@@ -1,0 +1,60 @@
+package match
+
+import (
+	_ "embed"
+	"math"
+)
+
+// pairs tells for each two bytes, folded as the filter folds, how rare they are
+// side by side in logs, and behind them for each byte alone: 16 times the
+// logarithm to the base of 2 of 1 over their share. It was counted over logs of
+// sixteen systems by test/experiment/pairs.
+//
+//go:embed pairs.bin
+var pairs string
+
+// folded is the index of a byte in pairs. As in the filter, bit 5 does not
+// count, which is what tells a small letter from a large one.
+func folded(c byte) int { return int(c&0x1f | c&0xc0>>1) }
+
+func rarityOfPair(a, b byte) int { return int(pairs[folded(a)<<7|folded(b)]) }
+
+func rarity(c byte) int { return int(pairs[1<<14|folded(c)]) }
+
+// expected is the share of places in a log at which the text stands, as far as
+// pairs can tell.
+func expected(s string) float64 {
+	sum := 0
+	for i := range len(s) - 1 {
+		sum += rarityOfPair(s[i], s[i+1])
+		if i > 0 { // counted by both pairs
+			sum -= rarity(s[i])
+		}
+	}
+	return math.Exp2(-float64(max(sum, 0)) / 16)
+}
+
+// cost is the share of places at which a text of the set is met.
+func cost(texts []string) float64 {
+	sum := 0.0
+	for _, s := range useful(texts) {
+		_, often := rarest(s)
+		sum += often
+	}
+	return sum
+}
+
+// rarest is the offset of the rarest window of s, and the share of places at
+// which it is met. A window is of four bytes, and of three if s has no more.
+func rarest(s string) (offset int, often float64) {
+	if len(s) <= window {
+		return 0, expected(s)
+	}
+	often = math.Inf(1)
+	for i := range len(s) - window + 1 {
+		if e := expected(s[i : i+window]); e < often {
+			offset, often = i, e
+		}
+	}
+	return offset, often
+}

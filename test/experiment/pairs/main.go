@@ -1,0 +1,57 @@
+// Command pairs counts how often two bytes stand side by side in the files that
+// it is given, and writes the table that package match chooses its windows by.
+//
+//	go run ./test/experiment/pairs -o internal/match/pairs.bin LOG...
+package main
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+)
+
+// size is how many bytes there are once bit 5 does not count.
+const size = 128
+
+func main() {
+	out := flag.String("o", "pairs.bin", "file to write")
+	flag.Parse()
+	if err := run(*out, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "pairs:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out string, files []string) error {
+	var pairs [size * size]int
+	var bytes [size]int
+	total := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for i := range len(text) - 1 {
+			pairs[folded(text[i])*size+folded(text[i+1])]++
+			bytes[folded(text[i])]++
+		}
+		total += len(text)
+	}
+	table := append(rarities(pairs[:], total), rarities(bytes[:], total)...)
+	return os.WriteFile(out, table, 0o644)
+}
+
+// folded is the index of a byte, as in package match.
+func folded(c byte) int { return int(c&0x1f | c&0xc0>>1) }
+
+// rarities are 16 times the logarithm of how many times rarer than always each
+// is; what was never seen counts as seen half a time.
+func rarities(counts []int, total int) []byte {
+	table := make([]byte, len(counts))
+	for i, n := range counts {
+		seen := math.Max(float64(n), 0.5)
+		table[i] = byte(math.Min(255, math.Round(16*math.Log2(float64(total)/seen))))
+	}
+	return table
+}
