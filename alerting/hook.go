@@ -5,7 +5,7 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/colliehq/collie/alerting/notifier"
+	"github.com/colliehq/collie/internal/notification"
 )
 
 // maxHook bounds the body of a webhook.
@@ -27,7 +27,7 @@ func (a *Alerting) hook(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "read webhook: "+err.Error(), code)
 		return
 	}
-	n, err := notifier.Decode(body)
+	n, err := notification.Decode(body)
 	if err != nil {
 		a.log.Warn("a webhook is not understood", "err", err)
 		http.Error(w, err.Error(), http.StatusBadRequest)

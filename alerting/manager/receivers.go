@@ -33,7 +33,7 @@ import (
 	"github.com/prometheus/alertmanager/notify/wechat"
 	"github.com/prometheus/alertmanager/template"
 
-	"github.com/colliehq/collie/alerting/notifier"
+	"github.com/colliehq/collie/internal/notification"
 	"github.com/colliehq/collie/internal/store"
 	"github.com/colliehq/collie/signal"
 )
@@ -119,11 +119,11 @@ func (q *queueNotifier) Notify(ctx context.Context, alerts ...*alert.Alert) (aga
 
 // notification holds of a group what its receiver does not know yet, or all
 // that fires if it is to be said again.
-func (m *Manager) notification(ctx context.Context, group string, alerts []*alert.Alert, before *nflogpb.Entry) notifier.Notification {
+func (m *Manager) notification(ctx context.Context, group string, alerts []*alert.Alert, before *nflogpb.Entry) notification.Notification {
 	reason, _ := notify.NotificationReason(ctx)
 	receiver, _ := notify.ReceiverName(ctx)
 	labels, _ := notify.GroupLabels(ctx)
-	what := notifier.Notification{
+	what := notification.Notification{
 		Version: "4", GroupKey: group, Receiver: receiver, GroupLabels: pairs(labels),
 		ExternalURL: m.o.ExternalURL.String(), Reason: reason.String(),
 	}
@@ -134,7 +134,7 @@ func (m *Manager) notification(ctx context.Context, group string, alerts []*aler
 	}
 	for _, a := range alerts {
 		hash, now := toldHash(a.Labels), m.o.Now()
-		told := notifier.Alert{
+		told := notification.Alert{
 			Status: string(signal.Firing), Labels: pairs(a.Labels), Annotations: pairs(a.Annotations), Nonce: nonce,
 			StartsAt: a.StartsAt, GeneratorURL: a.GeneratorURL, Fingerprint: a.Fingerprint().String(),
 		}

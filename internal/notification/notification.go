@@ -1,10 +1,11 @@
-// Package notifier turns what Alertmanager tells a receiver into signals, and
-// writes them to the queue. Notifications of the embedded Alertmanager and
-// webhooks of outside ones take the same form here.
-package notifier
+// Package notification is what an Alertmanager tells a receiver, and the signals
+// that it becomes: the same for the embedded Alertmanager, for webhooks of
+// outside ones and for senders that speak of alerts in other words.
+package notification
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,13 @@ type Notification struct {
 	ExternalURL string            `json:"externalURL"`
 	Reason      string            `json:"notification_reason"` // absent before Alertmanager 0.30
 	Alerts      []Alert           `json:"alerts"`
+
+	// Delivery is the subject of the webhook that said it, as an annotation of
+	// the signals; empty for what was decided here.
+	Delivery string `json:"-"`
+	// KeepStart is for senders whose every telling has another time: an alert
+	// that still fires started when it was told first.
+	KeepStart bool `json:"-"`
 }
 
 // Alert of a notification.
@@ -50,20 +58,30 @@ func Decode(body []byte) (Notification, error) {
 	if err := json.Unmarshal(body, &n); err != nil {
 		return Notification{}, fmt.Errorf("webhook of an Alertmanager: %w", err)
 	}
-	switch {
-	case n.Version != "4":
+	if n.Version != "4" {
 		return Notification{}, fmt.Errorf("webhook of an Alertmanager: version %q is not 4; is the sender an Alertmanager since 0.5?", n.Version)
+	}
+	if err := n.Check(); err != nil {
+		return Notification{}, fmt.Errorf("webhook of an Alertmanager: %w", err)
+	}
+	return n, nil
+}
+
+// Check says what keeps n from being told, and fills in fingerprints that are
+// not given.
+func (n *Notification) Check() error {
+	switch {
 	case n.Receiver == "":
-		return Notification{}, fmt.Errorf("webhook of an Alertmanager: receiver is empty")
+		return errors.New("receiver is empty")
 	case len(n.Alerts) > MaxAlerts:
-		return Notification{}, fmt.Errorf("webhook of an Alertmanager: %d alerts, more than %d; set max_alerts", len(n.Alerts), MaxAlerts)
+		return fmt.Errorf("%d alerts, more than %d; set max_alerts", len(n.Alerts), MaxAlerts)
 	}
 	for i := range n.Alerts {
 		if err := n.Alerts[i].check(); err != nil {
-			return Notification{}, fmt.Errorf("webhook of an Alertmanager: alert %d: %w", i, err)
+			return fmt.Errorf("alert %d: %w", i, err)
 		}
 	}
-	return n, nil
+	return nil
 }
 
 func (a *Alert) check() error {
@@ -74,11 +92,16 @@ func (a *Alert) check() error {
 		return fmt.Errorf("it has no labels")
 	}
 	if a.Fingerprint == "" {
-		labels := model.LabelSet{}
-		for name, value := range a.Labels {
-			labels[model.LabelName(name)] = model.LabelValue(value)
-		}
-		a.Fingerprint = labels.Fingerprint().String()
+		a.Fingerprint = Fingerprint(a.Labels)
 	}
 	return nil
+}
+
+// Fingerprint is Alertmanager's, of the labels of an alert.
+func Fingerprint(labels map[string]string) string {
+	set := model.LabelSet{}
+	for name, value := range labels {
+		set[model.LabelName(name)] = model.LabelValue(value)
+	}
+	return set.Fingerprint().String()
 }

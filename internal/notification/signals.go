@@ -1,4 +1,4 @@
-package notifier
+package notification
 
 import (
 	"crypto/sha256"
@@ -35,27 +35,55 @@ func (n Notification) body(a Alert, word int) ([]byte, error) {
 	return body, nil
 }
 
-// message makes the signal of one alert. Whatever an alert carries is cut to
+// DeliveryAnnotation names the delivery that a signal came with.
+const DeliveryAnnotation = "delivery"
+
+// Signal makes the signal of one alert. Whatever an alert carries is cut to
 // what a signal may be, rather than not told.
-func (n Notification) message(a Alert, source string, seq uint64, now time.Time) (queue.Message, error) {
+func (n Notification) Signal(a Alert, source string, seq uint64, now time.Time) (signal.Signal, error) {
 	body, err := n.body(a, maxWord)
 	if err != nil {
-		return queue.Message{}, err
+		return signal.Signal{}, err
 	}
-	s, err := signal.New(signal.Signal{
+	return signal.New(signal.Signal{
 		ID: n.id(a, source), Kind: signal.KindAlert, Source: source, Seq: seq,
 		Subject: signal.AlertSubject(subjectName(a.Labels[model.AlertNameLabel]), subjectName(a.Fingerprint)), Status: signal.Status(a.Status),
 		Observed: now, Started: year(a.StartsAt), Ended: ended(a),
-		Labels: cutLabels(a.Labels), Annotations: cutPairs(a.Annotations, signal.MaxAnnotation), Body: body,
+		Labels: cutLabels(a.Labels), Annotations: n.annotations(a), Body: body,
 	})
-	if err != nil {
-		return queue.Message{}, err
-	}
+}
+
+// Message is the signal as the queue takes it.
+func Message(s signal.Signal) (queue.Message, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return queue.Message{}, fmt.Errorf("write signal: %w", err)
 	}
 	return queue.Message{Topic: signal.TopicSignals, Key: s.ID, Body: text}, nil
+}
+
+// annotations of the signal of one alert.
+func (n Notification) annotations(a Alert) map[string]string {
+	all := a.Annotations
+	if n.Delivery != "" {
+		all = maps.Clone(all)
+		if all == nil {
+			all = map[string]string{}
+		}
+		delete(all, DeliveryAnnotation)
+	}
+	kept := cutPairs(all, signal.MaxAnnotation)
+	if n.Delivery == "" {
+		return kept
+	}
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(kept))) {
+		if len(kept) < signal.MaxLabels {
+			break
+		}
+		delete(kept, name)
+	}
+	kept[DeliveryAnnotation] = n.Delivery
+	return kept
 }
 
 // id is the same for the same telling, however often it is tried, and another

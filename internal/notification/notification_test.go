@@ -1,4 +1,4 @@
-package notifier
+package notification
 
 import (
 	"encoding/json"
@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/colliehq/collie/signal"
 )
 
 const sample = `{"version":"4","groupKey":"g","receiver":"r","status":"firing","groupLabels":{"a":"b"},"externalURL":"http://x",
@@ -44,12 +42,8 @@ func TestLargeAlertIsTold(t *testing.T) {
 	}
 	a := Alert{Status: "firing", Labels: labels, Annotations: labels, Fingerprint: long, GeneratorURL: long, StartsAt: time.Unix(1, 0)}
 	n := Notification{Receiver: long, GroupKey: long, GroupLabels: labels, ExternalURL: long, Reason: long}
-	m, err := n.message(a, "alerting/"+strings.Repeat("h", 60), 1, time.Unix(2, 0))
+	s, err := n.Signal(a, "alerting/"+strings.Repeat("h", 60), 1, time.Unix(2, 0))
 	if err != nil {
-		t.Fatal(err)
-	}
-	var s signal.Signal
-	if err := json.Unmarshal(m.Body, &s); err != nil {
 		t.Fatal(err)
 	}
 	if s.Labels["alertname"] == "" {
@@ -91,12 +85,15 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		for _, a := range n.Alerts {
-			m, err := n.message(a, "alerting/h", 1, time.Unix(1, 0))
+			s, err := n.Signal(a, "alerting/h", 1, time.Unix(1, 0))
 			if err != nil {
 				t.Fatalf("an accepted alert cannot be told: %v\n%q", err, body)
 			}
-			var s signal.Signal
-			if err := json.Unmarshal(m.Body, &s); err != nil {
+			raw, err := json.Marshal(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(raw, &s); err != nil {
 				t.Fatalf("%v\n%q", err, body)
 			}
 			if _, err := s.Alert(); err != nil {
