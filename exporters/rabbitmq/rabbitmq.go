@@ -1,4 +1,11 @@
-// Package rabbitmq tells how many messages wait in the queues of a RabbitMQ cluster, and how its nodes are.
+// Package rabbitmq tells how many messages wait in the queues of a RabbitMQ
+// cluster, and how its nodes are. Counts come from the detailed endpoint of the
+// prometheus plugin of each node, which is cheap for the broker, and from the
+// management API where that endpoint does not answer.
+//
+// The names of both are those of
+// https://www.rabbitmq.com/docs/prometheus#detailed-endpoint and
+// https://www.rabbitmq.com/docs/management#http-api.
 package rabbitmq
 
 import (
@@ -20,18 +27,21 @@ type Options struct {
 }
 
 // RabbitMQ is this exporter in one process; one is used through every reload.
-type RabbitMQ struct{ o Options }
+// It keeps nothing between probes.
+type RabbitMQ struct{}
 
 // New returns a RabbitMQ.
-func New(o Options) *RabbitMQ { return &RabbitMQ{o: o} }
+func New(Options) *RabbitMQ { return &RabbitMQ{} }
 
 // Kinds returns the kinds of probe that it offers, the visible list of this package.
-func (x *RabbitMQ) Kinds() []probe.Kind {
-	return []probe.Kind{{Name: "rabbitmq", Build: x.build}}
+func (*RabbitMQ) Kinds() []probe.Kind {
+	return []probe.Kind{{Name: "rabbitmq", Build: build}}
 }
 
-func (x *RabbitMQ) build(*yaml.Node, func(line int, format string, args ...any)) probe.Func {
-	return func(context.Context, probe.Request) probe.Result {
-		return probe.Fail(probe.Metrics{}, probe.Protocol, "not built yet")
+func build(node *yaml.Node, bad func(line int, format string, args ...any)) probe.Func {
+	o, ok := decode(node, bad)
+	if !ok {
+		return nil
 	}
+	return func(ctx context.Context, req probe.Request) probe.Result { return look(ctx, o, req) }
 }
