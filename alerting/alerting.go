@@ -93,7 +93,11 @@ func (a *Alerting) prepare(ctx context.Context) error {
 	if err := a.prepareManager(ctx); err != nil {
 		return err
 	}
-	return a.prepareEngine()
+	if err := a.prepareEngine(); err != nil {
+		return err
+	}
+	a.recall(ctx)
+	return nil
 }
 
 func (a *Alerting) prepareManager(ctx context.Context) (err error) {

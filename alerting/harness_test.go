@@ -110,6 +110,8 @@ type rig struct {
 	stop     func()
 	now      func() time.Time
 	network  bool // scrape over the listener
+	// listening is called when requests are answered, before Run.
+	listening func()
 }
 
 func testConfig(t testing.TB, dir string) Config {
@@ -177,6 +179,9 @@ func (r *rig) start() *rig {
 	r.alerting.Register(mux)
 	var parts sync.WaitGroup
 	parts.Go(func() { _ = server.Serve(l) })
+	if r.listening != nil {
+		r.listening()
+	}
 	guard := r.store.Guard()
 	parts.Go(func() { _ = guard.Run(ctx) })
 	running := make(chan error, 1)

@@ -189,7 +189,6 @@ func (k *keeper) blind(ctx context.Context, ls labels.Labels, at time.Time) bool
 // run holds what was restored, opens the gate once rules speak of the present,
 // and lets go of alerts as soon as more is known.
 func (k *keeper) run(ctx context.Context) error {
-	k.restore(ctx)
 	close(k.a.ready)
 	gate := gate{k: k, opened: k.now()}
 	tick := time.NewTicker(keepEvery)
@@ -236,37 +235,6 @@ func (g *gate) look() bool {
 	}
 	g.k.log.Error("our own metrics cannot be scraped or rules not be evaluated: alerts are told all the same, and recoveries after the start may not be")
 	return true
-}
-
-// restore holds the alerts that fired when the last session ended. Those that
-// no rule here makes stay for a while, until their maker tells them again.
-func (k *keeper) restore(ctx context.Context) {
-	if k.a.manager == nil {
-		return
-	}
-	k.mu.Lock()
-	var list []*alert.Alert
-	for _, a := range k.a.manager.Alerts().Restored() {
-		kept := *a
-		kept.UpdatedAt = k.now()
-		ours := a.EndsAt.Sub(k.now()) > keepFor/2
-		if !ours && k.a.engine.Judge(labelsOf(a.Labels), time.Time{}) == engine.NoRule {
-			kept.EndsAt = later(a.EndsAt, k.now().Add(resolveTimeout))
-		} else {
-			kept.EndsAt = k.now().Add(keepFor)
-			k.held[a.Fingerprint()] = &heldAlert{alert: &kept}
-		}
-		list = append(list, &kept)
-	}
-	k.mu.Unlock()
-	k.a.put(ctx, list...)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
 
 func labelsOf(set model.LabelSet) labels.Labels {
