@@ -250,7 +250,7 @@ func TestDrainedQueueMakesRoom(t *testing.T) {
 	sub, _ := s.Queue().Sub("a")
 	for sub.Counts()[queue.Ready] > 0 {
 		must(t, s.Tx(t.Context(), func(tx *Tx) error {
-			taken, err := s.Queue().Take(tx, sub, 50, time.Minute, true)
+			taken, err := s.Queue().Take(tx, sub, rows.Want{Max: 50, Lease: time.Minute})
 			for _, m := range taken {
 				err = errors.Join(err, s.Queue().Ack(tx, sub, rows.Lease{ID: m.ID, Token: m.Token}))
 			}

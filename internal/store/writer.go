@@ -18,6 +18,7 @@ const maxBatch = 256
 // without a transaction.
 type request struct {
 	f     func(*Tx) error
+	msgs  []queue.Message // f only publishes these
 	alone func(*conn) error
 	begun atomic.Bool // by the writer, or by a caller that gave up
 	done  chan struct{}
@@ -33,6 +34,12 @@ type request struct {
 // wraps queue.ErrUnknown. Once f began, the end of ctx is not waited for.
 func (s *Store) Tx(ctx context.Context, f func(*Tx) error) error {
 	return s.submit(ctx, &request{f: f, done: make(chan struct{})})
+}
+
+// Publish is Tx with nothing but Enqueue. What several callers publish at the
+// same time is written together, which is faster.
+func (s *Store) Publish(ctx context.Context, msgs ...queue.Message) error {
+	return s.submit(ctx, &request{f: func(tx *Tx) error { return tx.Enqueue(msgs...) }, msgs: msgs, done: make(chan struct{})})
 }
 
 // exclusive runs f on the writer's goroutine, between transactions.
@@ -209,7 +216,12 @@ func (s *Store) attempt(w *conn, batch []*request) error {
 }
 
 func (s *Store) runAll(w *conn, batch []*request) (good int, err error) {
-	for _, r := range batch {
+	rest, err := s.runTogether(w, batch)
+	if err != nil {
+		return 0, err
+	}
+	good = len(batch) - len(rest)
+	for _, r := range rest {
 		if err := s.runOne(w, r, len(batch) > 1); err != nil {
 			return 0, err
 		}

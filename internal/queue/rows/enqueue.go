@@ -57,12 +57,8 @@ func (b *Book) insertMessage(tx Tx, m *queue.Message) (stored bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	body := m.Body
-	if body == nil {
-		body = []byte{} // a nil slice would be NULL
-	}
 	res, err := tx.Exec(`INSERT INTO queue_messages (id, topic, key, published, headers, body) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT (key, topic) WHERE key <> '' DO NOTHING`, b.lastMessage+1, m.Topic, m.Key, tx.Now().UnixNano(), headers, body)
+		ON CONFLICT (key, topic) WHERE key <> '' DO NOTHING`, b.lastMessage+1, m.Topic, m.Key, tx.Now().UnixNano(), headers, notNil(m.Body))
 	if err != nil {
 		return false, err
 	}
@@ -72,6 +68,14 @@ func (b *Book) insertMessage(tx Tx, m *queue.Message) (stored bool, err error) {
 	}
 	b.lastMessage++ // never taken back: a gap in the ids is harmless
 	return true, nil
+}
+
+// notNil keeps a body without bytes from being NULL.
+func notNil(body []byte) []byte {
+	if body == nil {
+		return []byte{}
+	}
+	return body
 }
 
 // admit makes sure that there is room for one more message.

@@ -54,7 +54,10 @@ func (q *Queue) Declare(ctx context.Context, subs ...queue.Subscription) error {
 
 // Publish implements queue.Queue.
 func (q *Queue) Publish(ctx context.Context, msgs ...queue.Message) error {
-	return q.tx(ctx, func(tx *store.Tx) error { return tx.Enqueue(msgs...) })
+	if q.isClosed() {
+		return queue.ErrClosed
+	}
+	return q.store.Publish(ctx, msgs...)
 }
 
 // Consume implements queue.Queue.

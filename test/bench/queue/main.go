@@ -60,6 +60,8 @@ type rate struct {
 	cpu       float64 // seconds per thousand messages
 	p99       time.Duration
 	baseline  float64 // syncs per second just before and after
+	perCommit float64 // transactions that shared a commit
+	commit    time.Duration
 }
 
 func (r rate) ratio() float64 { return r.perSecond / r.baseline }
@@ -98,7 +100,8 @@ func run(ctx context.Context, c config) error {
 			}
 			found[t.name] = append(found[t.name], r)
 			slog.Info("measured", "round", round+1, "trial", t.name, "per_second", int(r.perSecond),
-				"fdatasync_per_second", int(r.baseline), "ratio", fmt.Sprintf("%.2f", r.ratio()), "p99", r.p99)
+				"fdatasync_per_second", int(r.baseline), "ratio", fmt.Sprintf("%.2f", r.ratio()), "p99", r.p99,
+				"per_commit", int(r.perCommit), "commit", r.commit)
 		}
 	}
 	for _, t := range trials(c) {

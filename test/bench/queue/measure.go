@@ -56,13 +56,31 @@ func publish(ctx context.Context, c config, dir string, t trial) (rate, error) {
 		return rate{}, err
 	}
 	defer os.RemoveAll(dir)
-	s, err := store.Open(ctx, store.Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry()})
+	reg := prometheus.NewRegistry()
+	s, err := store.Open(ctx, store.Options{Dir: dir, Log: slog.New(slog.DiscardHandler), Registry: reg})
 	if err != nil {
 		return rate{}, err
 	}
 	q := sqlite.New(s, sqlite.Options{})
 	r, err := load(ctx, c, q, t)
+	r.perCommit = mean(reg, "collie_store_commit_batch_size")
+	r.commit = time.Duration(mean(reg, "collie_store_commit_duration_seconds") * float64(time.Second))
 	return r, errors.Join(err, q.Close(), s.Close())
+}
+
+// mean of a histogram.
+func mean(reg *prometheus.Registry, name string) float64 {
+	families, err := reg.Gather()
+	if err != nil {
+		return 0
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			h := f.GetMetric()[0].GetHistogram()
+			return h.GetSampleSum() / float64(max(h.GetSampleCount(), 1))
+		}
+	}
+	return 0
 }
 
 func load(ctx context.Context, c config, q queue.Queue, t trial) (rate, error) {
