@@ -16,7 +16,12 @@ const foldMask = 0x20202020
 
 // filter finds the places of a text at which a window of a required text may
 // stand: one bit for each hash of four folded bytes.
+//
+// Only every stride-th place is looked at. Wherever a required text stands, one
+// of its first stride windows from the chosen one on stands at such a place: so
+// all of these are in the tables.
 type filter struct {
+	stride  int
 	shift   uint // of the hash, so that it is an index of a bit
 	bitmap  []uint64
 	slots   []slot // open addressing by the folded window
@@ -43,21 +48,41 @@ func hash(folded uint32) uint32 { return folded * 0x9E3779B1 }
 // newFilter returns the filter of the patterns, and the patterns that it can
 // do nothing for.
 func newFilter(patterns []pattern) (f filter, always []int) {
+	f.stride = stride(patterns)
 	byWindow := map[uint32][]entry{}
 	for p, one := range patterns {
 		if one.required == nil {
 			always = append(always, p)
 		}
 		for _, text := range one.required {
-			offset, _ := rarest(text)
-			for _, key := range windows(text[offset:]) {
-				byWindow[key] = append(byWindow[key], entry{text, offset, p})
+			first, _ := rarest(text, f.stride)
+			for offset := first; offset < first+f.stride; offset++ {
+				for _, key := range windows(text[offset:]) {
+					byWindow[key] = append(byWindow[key], entry{text, offset, p})
+				}
 			}
 		}
 	}
 	f.fill(byWindow)
 	f.vector = newVector(byWindow)
 	return f, always
+}
+
+// stride is as long as the shortest required text allows: 4, 2 or 1.
+func stride(patterns []pattern) int {
+	shortest := 2*window - 1
+	for _, one := range patterns {
+		for _, text := range one.required {
+			shortest = min(shortest, len(text))
+		}
+	}
+	switch n := shortest - window + 1; {
+	case n >= 4:
+		return 4
+	case n >= 2:
+		return 2
+	}
+	return 1
 }
 
 // windows are the folded windows at the begin of text: one, or for a text of
@@ -141,28 +166,63 @@ func (f *filter) next(block []byte, from int) int {
 	return f.nextPortable(block, from)
 }
 
-// nextPortable looks at each place. Eight bytes are loaded for five places.
+// nextPortable looks at each place that is a multiple of the stride.
 func (f *filter) nextPortable(block []byte, from int) int {
-	const step = 5
-	bitmap, shift := f.bitmap, f.shift&31
-	i := from
-	for ; i+8 <= len(block); i += step {
-		v := binary.LittleEndian.Uint64(block[i:]) | foldMask<<32 | foldMask
-		a, b, c, d, e := hash(uint32(v))>>shift, hash(uint32(v>>8))>>shift, hash(uint32(v>>16))>>shift, hash(uint32(v>>24))>>shift, hash(uint32(v>>32))>>shift
-		if (bitmap[a>>6]>>(a&63)|bitmap[b>>6]>>(b&63)|bitmap[c>>6]>>(c&63)|bitmap[d>>6]>>(d&63)|bitmap[e>>6]>>(e&63))&1 != 0 {
-			for j := range step {
-				if f.has(uint32(v >> (8 * j))) {
-					return i + j
-				}
-			}
-		}
+	i := (from + f.stride - 1) &^ (f.stride - 1)
+	switch f.stride {
+	case 4:
+		i = f.skip4(block, i)
+	case 2:
+		i = f.skip2(block, i)
+	default:
+		i = f.skip1(block, i)
 	}
-	for ; i+minText <= len(block); i++ {
+	for ; i+minText <= len(block); i += f.stride {
 		if f.has(load(block, i) | foldMask) {
 			return i
 		}
 	}
 	return -1
+}
+
+const foldMask8 = foldMask<<32 | foldMask
+
+// skip4 passes places at which nothing stands, four at a time. It stops where
+// one of the next four may hold something, or at the end.
+func (f *filter) skip4(block []byte, i int) int {
+	bitmap, shift := f.bitmap, f.shift&31
+	for ; i+16 <= len(block); i += 16 {
+		v, w := binary.LittleEndian.Uint64(block[i:])|foldMask8, binary.LittleEndian.Uint64(block[i+8:])|foldMask8
+		a, b, c, d := hash(uint32(v))>>shift, hash(uint32(v>>32))>>shift, hash(uint32(w))>>shift, hash(uint32(w>>32))>>shift
+		if (bitmap[a>>6]>>(a&63)|bitmap[b>>6]>>(b&63)|bitmap[c>>6]>>(c&63)|bitmap[d>>6]>>(d&63))&1 != 0 {
+			return i
+		}
+	}
+	return i
+}
+
+func (f *filter) skip2(block []byte, i int) int {
+	bitmap, shift := f.bitmap, f.shift&31
+	for ; i+12 <= len(block); i += 8 {
+		v, w := binary.LittleEndian.Uint64(block[i:])|foldMask8, binary.LittleEndian.Uint64(block[i+2:])|foldMask8
+		a, b, c, d := hash(uint32(v))>>shift, hash(uint32(w))>>shift, hash(uint32(v>>32))>>shift, hash(uint32(w>>32))>>shift
+		if (bitmap[a>>6]>>(a&63)|bitmap[b>>6]>>(b&63)|bitmap[c>>6]>>(c&63)|bitmap[d>>6]>>(d&63))&1 != 0 {
+			return i
+		}
+	}
+	return i
+}
+
+func (f *filter) skip1(block []byte, i int) int {
+	bitmap, shift := f.bitmap, f.shift&31
+	for ; i+8 <= len(block); i += 4 {
+		v := binary.LittleEndian.Uint64(block[i:]) | foldMask8
+		a, b, c, d := hash(uint32(v))>>shift, hash(uint32(v>>8))>>shift, hash(uint32(v>>16))>>shift, hash(uint32(v>>24))>>shift
+		if (bitmap[a>>6]>>(a&63)|bitmap[b>>6]>>(b&63)|bitmap[c>>6]>>(c&63)|bitmap[d>>6]>>(d&63))&1 != 0 {
+			return i
+		}
+	}
+	return i
 }
 
 func (f *filter) has(folded uint32) bool {

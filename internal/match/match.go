@@ -38,6 +38,7 @@ type pattern struct {
 	re       *regexp.Regexp // nil: a text
 	text     []byte
 	required []string // folded texts of which one must be there; nil: nothing is known
+	edges    bool     // it asks for the begin or end of the line or of a word
 }
 
 // Compile compiles the patterns; hits name them by their index. The error tells
@@ -73,7 +74,17 @@ func compile(p Pattern) (pattern, error) {
 	if err != nil {
 		return pattern{}, err
 	}
-	return pattern{re: re, required: useful(required(tree.Simplify()))}, nil
+	return pattern{re: re, required: useful(required(tree.Simplify())), edges: edges(tree)}, nil
+}
+
+// edges reports whether the expression asks for the begin or end of something.
+func edges(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpBeginLine, syntax.OpEndLine, syntax.OpBeginText, syntax.OpEndText, syntax.OpWordBoundary, syntax.OpNoWordBoundary:
+		return true
+	default:
+		return slices.ContainsFunc(re.Sub, edges)
+	}
 }
 
 // Len is the number of patterns.
@@ -99,7 +110,8 @@ type Hit struct {
 // of lines, and of patterns in a line. A line ends at a line feed or at the end
 // of the block; a carriage return before it does not belong to the line.
 func (s *Set) Lines(block []byte, f func(Hit)) {
-	w := walk{set: s, block: block, emit: f, tried: make([]int, len(s.patterns))}
+	w := walk{set: s, tried: make([]int, len(s.patterns))}
+	w.reset(block, f)
 	w.run()
 }
 
@@ -113,6 +125,14 @@ type walk struct {
 	line       []byte
 	tried      []int // for each pattern, the end of the last line that it was tried on
 	found      []int // patterns that match the line in hand
+
+	cutBegin, cutEnd bool // the first line begins, the last line ends, in the middle of a longer one
+}
+
+func (w *walk) reset(block []byte, emit func(Hit)) {
+	w.block, w.emit = block, emit
+	w.start, w.end, w.line, w.found = 0, 0, nil, w.found[:0]
+	clear(w.tried)
 }
 
 func (w *walk) run() {
@@ -172,7 +192,7 @@ func (w *walk) finish() {
 		return
 	}
 	for _, p := range w.set.always {
-		if w.set.patterns[p].matches(w.line) {
+		if w.matches(p) {
 			w.found = append(w.found, p)
 		}
 	}
@@ -192,9 +212,22 @@ func (w *walk) try(p int, at int) {
 		return
 	}
 	w.tried[p] = w.end
-	if w.set.patterns[p].matches(w.line) {
+	if w.matches(p) {
 		w.found = append(w.found, p)
 	}
+}
+
+// matches reports whether the pattern matches the line in hand. What touches an
+// edge that was cut, and asks what stands there, does not count: the piece
+// before or behind has it whole.
+func (w *walk) matches(p int) bool {
+	one := &w.set.patterns[p]
+	first, last := w.cutBegin && w.start == 0, w.cutEnd && w.end == len(w.block)
+	if one.re == nil || !first && !last || !one.edges {
+		return one.matches(w.line)
+	}
+	loc := one.re.FindIndex(w.line)
+	return loc != nil && (!first || loc[0] > 0) && (!last || loc[1] < len(w.line))
 }
 
 func (p *pattern) matches(line []byte) bool {

@@ -38,22 +38,27 @@ func expected(s string) float64 {
 func cost(texts []string) float64 {
 	sum := 0.0
 	for _, s := range useful(texts) {
-		_, often := rarest(s)
+		_, often := rarest(s, min(4, max(1, len(s)-window+1)))
 		sum += often
 	}
 	return sum
 }
 
-// rarest is the offset of the rarest window of s, and the share of places at
-// which it is met. A window is of four bytes, and of three if s has no more.
-func rarest(s string) (offset int, often float64) {
+// rarest is the offset of the run of n windows of s that is met least, and the
+// share of places at which it is met. A window is of four bytes, and of three if
+// s has no more.
+func rarest(s string, n int) (offset int, often float64) {
 	if len(s) <= window {
 		return 0, expected(s)
 	}
 	often = math.Inf(1)
-	for i := range len(s) - window + 1 {
-		if e := expected(s[i : i+window]); e < often {
-			offset, often = i, e
+	for i := range len(s) - window - n + 2 {
+		sum := 0.0
+		for j := i; j < i+n; j++ {
+			sum += expected(s[j : j+window])
+		}
+		if sum < often {
+			offset, often = i, sum
 		}
 	}
 	return offset, often
