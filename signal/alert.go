@@ -46,6 +46,14 @@ type Action struct {
 	Verb   string   `json:"verb"`             // from a closed list of the room: "line.confirmed", "job.held"
 	Text   string   `json:"text"`             // one sentence for people
 	Causes []string `json:"causes,omitempty"` // ids of the signals that led to it
+	// Effects are signals that it led to, where the one who acted knows them.
+	Effects []Effect `json:"effects,omitempty"`
+}
+
+// Effect is a signal that an action led to.
+type Effect struct {
+	ID      string `json:"id"`
+	Subject string `json:"subject"`
 }
 
 // Action decodes the body of a signal of kind action.
