@@ -1,0 +1,139 @@
+package ganesha
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/colliehq/collie/internal/testkit/launch"
+)
+
+// private makes loopback usable in a new network, and gives a new mount
+// namespace a /run of its own, where rpcbind keeps its lock and its socket.
+const private = `ip link set lo up && mount -t tmpfs none /run && exec "$@"`
+
+// Namespace is a network that has only loopback, with mounts of its own.
+// rpcbind and NFS servers listen on all addresses: there they reach nobody.
+type Namespace struct {
+	holder   *launch.Process
+	forwards []net.Listener
+	wait     sync.WaitGroup
+}
+
+// NewNamespace makes a namespace, which needs root. Close must be called.
+func NewNamespace(ctx context.Context) (*Namespace, error) {
+	holder, err := launch.Start(launch.Options{}, "unshare", "--net", "--mount", "sh", "-c", private, "sh", "sh", "-c", "echo ready; exec sleep infinity")
+	if err != nil {
+		return nil, err
+	}
+	n := &Namespace{holder: holder}
+	err = launch.Await(ctx, "a network namespace", func(context.Context) error {
+		if holder.Tail() != "ready\n" {
+			return errors.New("it is not ready")
+		}
+		return nil
+	}, holder)
+	if err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// Enter is what is put before a command for it to run inside.
+func (n *Namespace) Enter() []string {
+	if n == nil {
+		return nil
+	}
+	return []string{"nsenter", "--net", "--mount", "--target=" + strconv.Itoa(n.holder.PID())}
+}
+
+// Forward passes connections to a port of loopback outside on to the same port
+// inside, until Close.
+func (n *Namespace) Forward(port int) error {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := net.Listen("tcp", address) //nolint:noctx // does not block
+	if err != nil {
+		return fmt.Errorf("forward port %d: %w", port, err)
+	}
+	n.forwards = append(n.forwards, l)
+	n.wait.Go(func() {
+		for {
+			outside, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n.wait.Go(func() { n.pass(outside, address) })
+		}
+	})
+	return nil
+}
+
+// pass copies both ways until either side is done.
+func (n *Namespace) pass(outside net.Conn, address string) {
+	defer outside.Close() //nolint:errcheck // it is over
+	inside, err := n.dial(address)
+	if err != nil {
+		return
+	}
+	defer inside.Close() //nolint:errcheck // it is over
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{inside, outside}, {outside, inside}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[0], way[1])
+			_ = way[0].SetDeadline(time.Unix(1, 0)) // ends the other way
+			_ = way[1].SetDeadline(time.Unix(1, 0))
+		})
+	}
+	both.Wait()
+}
+
+// dial connects inside: a socket belongs to the network in which the thread is
+// that makes it. The thread ends with the goroutine, which never unlocks it.
+func (n *Namespace) dial(address string) (conn net.Conn, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		var file *os.File
+		if file, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", n.holder.PID())); err != nil {
+			return
+		}
+		defer file.Close() //nolint:errcheck // was only read
+		if err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err == nil {
+			conn, err = net.DialTimeout("tcp", address, 10*time.Second) //nolint:noctx // bounded
+		}
+	}()
+	<-done
+	return conn, err
+}
+
+// Close ends what holds the namespace. It goes when the last process in it ends.
+func (n *Namespace) Close() error {
+	for _, l := range n.forwards {
+		_ = l.Close()
+	}
+	err := n.holder.Kill()
+	n.wait.Wait()
+	return err
+}
+
+// insideVariable marks a test that runs in a namespace of its own.
+const insideVariable = "COLLIE_TEST_INSIDE_NAMESPACE"
+
+// Command is the command that runs this program again with the arguments, in a
+// namespace of its own, where Inside is true.
+func command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--net", "--mount", "sh", "-c", private, "sh", os.Args[0]}, args...)...) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), insideVariable+"=true")
+	return cmd
+}
