@@ -143,7 +143,7 @@ func (s *sight) survey(ctx context.Context) {
 func (s *sight) endpoints() []endpoint {
 	var all []endpoint
 	if s.o.discovering() && s.manager != nil { // without discovering it is being asked right now
-		all = s.manager.metricsEndpoints()
+		all = s.manager.metricsEndpoints(s.target)
 	}
 	if len(all) == 0 {
 		all = []endpoint{s.target}
@@ -388,7 +388,7 @@ func (s *sight) alarming() *fault {
 	}
 	for _, n := range s.seen() {
 		for i, on := range n.alarms {
-			if on && n.alarmsKnown {
+			if on && n.known[i] {
 				return faultf(probe.Quota, "%s: the %s alarm is in effect, publishers are blocked", n.name, alarmNames()[i])
 			}
 		}

@@ -20,10 +20,11 @@ import (
 type manager struct {
 	at endpoint
 
-	overview overview
-	nodes    []node
-	alarms   []alarm
-	checks   []check
+	overview   overview
+	nodes      []node
+	alarms     []alarm
+	alarmsTold bool // the list of alarms was read
+	checks     []check
 }
 
 // overview is what GET /api/overview tells that is of use here.
@@ -169,7 +170,9 @@ func (c *client) askAlarms(ctx context.Context, m *manager) error {
 	}
 	defer a.body.Close() //nolint:errcheck // it was read
 	if a.status != http.StatusServiceUnavailable {
-		return a.judge()
+		err := a.judge()
+		m.alarmsTold = err == nil
+		return err
 	}
 	var told struct {
 		Alarms []alarm `json:"alarms"`
@@ -177,7 +180,7 @@ func (c *client) askAlarms(ctx context.Context, m *manager) error {
 	if err := a.json(&told); err != nil {
 		return err
 	}
-	m.alarms = told.Alarms
+	m.alarms, m.alarmsTold = told.Alarms, true
 	return nil
 }
 
@@ -278,11 +281,12 @@ func readQueues(body io.Reader, add func(*listed) error) error {
 }
 
 // metricsEndpoints are where the running nodes show their metrics, as the
-// overview tells of their listeners.
-func (m *manager) metricsEndpoints() (all []endpoint) {
+// overview tells of their listeners. The node that told of them is the target,
+// if that is the same host: then it is asked where the user says.
+func (m *manager) metricsEndpoints(target endpoint) (all []endpoint) {
 	for _, l := range m.overview.Listeners {
 		scheme, plugin, ok := strings.Cut(l.Protocol, "/")
-		if !ok || plugin != "prometheus" || scheme != "http" && scheme != "https" {
+		if !ok || plugin != "prometheus" || scheme != "http" && scheme != "https" || len(l.Node) > maxName {
 			continue
 		}
 		e, ok := m.at.peer(l.Node, scheme, l.Port)
@@ -290,6 +294,11 @@ func (m *manager) metricsEndpoints() (all []endpoint) {
 		if ok && !slices.ContainsFunc(all, same) && len(all) < mostNodes {
 			all = append(all, e)
 		}
+	}
+	self := slices.IndexFunc(all, func(e endpoint) bool { return e.name == m.overview.Node })
+	listed := slices.ContainsFunc(all, func(e endpoint) bool { return e.label() == target.label() })
+	if self >= 0 && !listed && m.at.base.Hostname() == target.base.Hostname() {
+		all[self].base = target.base
 	}
 	return all
 }

@@ -137,7 +137,7 @@ func (s *sight) perNode(m *probe.Metrics) {
 			}
 		}
 		for i, name := range alarmNames() {
-			if n.alarmsKnown {
+			if n.known[i] {
 				m.Gauge("probe_rabbitmq_node_alarm", "1 if the alarm is in effect: all publishers of the cluster are blocked (memory, disk), or new connections refused (file_descriptors).",
 					probe.Bool(n.alarms[i]), "node", n.name, "alarm", name)
 			}

@@ -25,7 +25,7 @@ type seen struct {
 	partitionsOf bool               // partitions are known
 	values       map[string]float64 // by the name of its metric
 	alarms       [alarms]bool
-	alarmsKnown  bool
+	known        [alarms]bool // which alarms are told of
 }
 
 // The metrics of a node by what RabbitMQ calls them on its metrics endpoint.
@@ -74,8 +74,7 @@ func (p *report) seen(at *seen) {
 	}
 	for i, name := range []string{"alarms_memory_used_watermark", "alarms_free_disk_space_watermark", "alarms_file_descriptor_limit"} {
 		if v, ok := p.gauges[name]; ok {
-			at.alarms[i] = at.alarms[i] || v > 0
-			at.alarmsKnown = true
+			at.alarms[i], at.known[i] = at.alarms[i] || v > 0, true
 		}
 	}
 }
@@ -91,8 +90,8 @@ func (m *manager) seen(all map[string]*seen) {
 	for _, n := range m.nodes {
 		at := &seen{name: n.Name, running: n.Running, partitions: float64(len(n.Partitions)), partitionsOf: n.Running, values: map[string]float64{}}
 		all[n.Name] = at
-		at.alarmsKnown = n.Running
 		at.alarms[memoryAlarm], at.alarms[diskAlarm] = n.MemoryAlarm, n.DiskAlarm
+		at.known = [alarms]bool{memoryAlarm: n.Running, diskAlarm: n.Running, filesAlarm: n.Running && m.alarmsTold}
 		for name, v := range map[string]*float64{
 			"probe_rabbitmq_node_memory_bytes": n.MemoryUsed, "probe_rabbitmq_node_memory_limit_bytes": n.MemoryLimit,
 			"probe_rabbitmq_node_disk_free_bytes": n.DiskFree, "probe_rabbitmq_node_disk_free_limit_bytes": n.DiskFreeLimit,

@@ -1,0 +1,403 @@
+package rabbitmq
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/colliehq/collie/exporters/probe"
+)
+
+// TestRecorded reads what a real broker answered. Its counts are those that
+// rabbitmqctl told then.
+func TestRecorded(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	r := probed(t, built(t, ""), n.address())
+	if !r.Success {
+		t.Fatalf("%s: %s", r.Reason, r.Cause)
+	}
+	want := map[string]float64{
+		"queues": 6, "messages": 4, "messages_ready": 4, "messages_unacknowledged": 0, "consumers": 0, "malformed": 0,
+		"nodes": 1, "nodes_covered": 1, "source{source=metrics}": 1, "source{source=management}": 0, "requests": 2,
+		`queue_messages{vhost=/ci,queue=jobs}`: 3, `queue_messages{vhost=/ci,queue=quorate}`: 1,
+		`queue_messages{vhost=/ci,queue=a"b\c}`: 0, `queue_consumers{vhost=/ci,queue=a}b,c="}`: 0, `queue_messages_ready{vhost=/ci,queue=naïve 犬}`: 0,
+		"node_memory_limit_bytes{node=rabbit@mq1}": 10110607360, "node_alarm{node=rabbit@mq1,alarm=memory}": 0,
+		"node_info{endpoint=" + n.address() + ",node=rabbit@mq1,cluster=rabbit@mq1,version=3.10.8,erlang=25.2.3}": 1,
+	}
+	expect(t, r, want)
+	if _, ok := series(r)["probe_rabbitmq_management_up{}"]; ok {
+		t.Error("the management API was not to be asked")
+	}
+}
+
+// TestManagementOnly gets the same from the other road, without consumers.
+func TestManagementOnly(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	r := probed(t, built(t, "source: management, "+login(n)), "127.0.0.1:1")
+	if !r.Success {
+		t.Fatalf("%s: %s", r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{
+		"queues": 6, "messages": 4, "source{source=metrics}": 0, "source{source=management}": 1, "management_up": 1,
+		`queue_messages{vhost=/ci,queue=jobs}`: 3, `queue_messages{vhost=/ci,queue=a"b\c}`: 0, "node_running{node=rabbit@mq1}": 1,
+		"check_passed{check=local-alarms}": 1, "check_passed{check=certificate-expiration}": 1, "checks_unanswered": 1,
+	})
+	if _, ok := series(r)["probe_rabbitmq_consumers{}"]; ok {
+		t.Error("this road does not tell consumers")
+	}
+}
+
+// TestFallback takes the management API's list where the metrics do not answer.
+func TestFallback(t *testing.T) {
+	for name, breaks := range map[string]func(*fakeNode){
+		"plugin disabled": func(n *fakeNode) { n.status("/metrics/detailed", 404, "no") },
+		"broken off": func(n *fakeNode) {
+			n.answer("/metrics/detailed", "rabbitmq_detailed_queue_messages{vhost=\"/\",queue=\"half\"} 1\n")
+		},
+		"not RabbitMQ": func(n *fakeNode) { n.answer("/metrics/detailed", "<html>log in</html>") },
+		"locked":       func(n *fakeNode) { n.status("/metrics/detailed", 403, "no") },
+		"redirects": func(n *fakeNode) {
+			n.answers["/metrics/detailed"] = http.RedirectHandler("http://169.254.169.254/", 302).ServeHTTP
+		},
+		"connection resets": func(n *fakeNode) {
+			n.answers["/metrics/detailed"] = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, "rabbit@mq1")
+			cluster(map[string]*fakeNode{"rabbit@mq1": n})
+			breaks(n)
+			r := probed(t, built(t, login(n)), n.address())
+			if !r.Success {
+				t.Fatalf("%s: %s", r.Reason, r.Cause)
+			}
+			expect(t, r, map[string]float64{
+				"queues": 6, "messages": 4, "source{source=metrics}": 0, "source{source=management}": 1,
+				"endpoint_up{endpoint=" + n.address() + "}": 0, "nodes": 1, "nodes_covered": 1,
+			})
+		})
+	}
+}
+
+// TestSlowMetrics leaves time for the management API when the metrics hang.
+func TestSlowMetrics(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	left := n.hang("/metrics/detailed")
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	r := probe.Run(ctx, built(t, "discover: false, "+login(n)), probe.Request{Target: n.address()})
+	if !r.Success {
+		t.Fatalf("%s: %s", r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{"messages": 4, "endpoint_failure{endpoint=" + n.address() + ",reason=timeout}": 1})
+	await(t, left)
+}
+
+func await(t *testing.T, left <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-left:
+	case <-time.After(guard):
+		t.Fatal("the request was not cancelled")
+	}
+}
+
+// three are nodes of one cluster on this host. Each leads queues of its own, and
+// one that all tell of because it just changed its leader.
+func three(t *testing.T) (nodes map[string]*fakeNode, names []string) {
+	t.Helper()
+	nodes = map[string]*fakeNode{}
+	for i := range 3 {
+		name := fmt.Sprintf("rabbit%d@localhost", i)
+		names = append(names, name)
+		nodes[name] = newNode(t, name)
+		nodes[name].answer("/metrics/detailed", detailed(name, map[string]int{fmt.Sprintf("q%d", i): 10 * i, "moved": i}))
+		nodes[name].answer("/api/queues", `[
+			{"vhost":"/","name":"q0","messages":1,"messages_ready":0,"messages_unacknowledged":1},
+			{"vhost":"/","name":"q1","messages":11,"messages_ready":10,"messages_unacknowledged":1},
+			{"vhost":"/","name":"q2","messages":21,"messages_ready":20,"messages_unacknowledged":1},
+			{"vhost":"/","name":"away","messages":null,"state":"down"},
+			{"vhost":"/","name":"moved","messages":3,"messages_ready":2,"messages_unacknowledged":1}]`)
+	}
+	cluster(nodes)
+	return nodes, names
+}
+
+// TestCluster adds up nodes that are named, or that are found through the
+// management API.
+func TestCluster(t *testing.T) {
+	nodes, names := three(t)
+	named := fmt.Sprintf("nodes: [%q, %q]", nodes[names[1]].address(), nodes[names[2]].URL)
+	for how, options := range map[string]string{"named": named, "found": login(nodes[names[0]])} {
+		r := probed(t, built(t, options), nodes[names[0]].address())
+		if !r.Success {
+			t.Fatalf("%s: %s: %s", how, r.Reason, r.Cause)
+		}
+		expect(t, r, map[string]float64{
+			"queues": 4, "messages_ready": 32, "messages_unacknowledged": 4, "messages": 36, "consumers": 8, "nodes": 3, "nodes_covered": 3,
+			"queue_messages{vhost=/,queue=q2}": 21, "queue_messages{vhost=/,queue=moved}": 3, "source{source=management}": 0,
+		})
+	}
+}
+
+// TestClusterLosesNodes says what is down with one and two of three nodes gone.
+func TestClusterLosesNodes(t *testing.T) {
+	nodes, names := three(t)
+	first := nodes[names[0]]
+	named := fmt.Sprintf("nodes: [%q, %q]", nodes[names[1]].address(), nodes[names[2]].address())
+	found := login(first)
+	nodes[names[2]].Close()
+	delete(nodes, names[2])
+	cluster(nodes, names[2])
+	check := func(what, options string, success bool, want map[string]float64) {
+		t.Helper()
+		r := probed(t, built(t, options), first.address())
+		if r.Success != success {
+			t.Fatalf("%s: %v %s: %s", what, r.Success, r.Reason, r.Cause)
+		}
+		expect(t, r, want)
+	}
+	check("one gone, named", named, true, map[string]float64{"nodes": 3, "nodes_covered": 2, "queues": 3, "messages_ready": 11})
+	check("one gone, all needed", named+", require: all", false, map[string]float64{"nodes_covered": 2, "messages_ready": 11})
+	check("one gone, found", found, true, map[string]float64{
+		"nodes": 3, "nodes_covered": 2, "node_running{node=rabbit2@localhost}": 0, "source{source=management}": 1, "queues": 5, "messages_ready": 31,
+	})
+
+	nodes[names[1]].status("/metrics/detailed", 500, "boom")
+	r := probed(t, built(t, named), first.address())
+	if r.Success || r.Reason != probe.Status || !strings.Contains(r.Cause, "1 of 3 nodes") || !strings.Contains(r.Evidence, "status 500: boom") {
+		t.Errorf("two gone: %v %s: %s: %s", r.Success, r.Reason, r.Cause, r.Evidence)
+	}
+	expect(t, r, map[string]float64{"messages_ready": 0, "queues": 2})
+	check("two gone, any is enough", named+", require: any", true, nil)
+	check("two gone, the list covers the one that runs", found, true, map[string]float64{"nodes_covered": 2})
+}
+
+// TestReasons is the reason and the cause of each way to fail.
+func TestReasons(t *testing.T) {
+	secretFile := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(secretFile, []byte("wrong\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed := refused(t)
+	wrong := func(n *fakeNode) string {
+		return "username: watch, password_file: " + secretFile + ", management: [" + n.URL + "]"
+	}
+	for name, c := range map[string]struct {
+		breaks  func(*fakeNode)
+		options func(*fakeNode) string
+		target  string
+		reason  probe.Reason
+		cause   string
+	}{
+		"refused":          {target: closed, reason: probe.Refused, cause: closed + ": connection refused"},
+		"both refused":     {target: closed, options: func(*fakeNode) string { return "username: u, password: p, management: [\"" + closed + "\"]" }, reason: probe.Refused, cause: "connection refused"},
+		"no such host":     {target: "mq.example", reason: probe.DNS, cause: "lookup mq.example"},
+		"guarded":          {target: "169.254.169.254", reason: probe.Unreachable, cause: "never probed"},
+		"not an address":   {target: "ftp://mq", reason: probe.Protocol, cause: "begins with ftp://"},
+		"login in target":  {target: "http://a:b@mq", reason: probe.Protocol, cause: "holds a user"},
+		"plugin disabled":  {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 404, "Not found") }, reason: probe.Status, cause: "status 404: Not found"},
+		"locked":           {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 401, "who?") }, reason: probe.Auth, cause: "status 401: who?"},
+		"a page":           {breaks: func(n *fakeNode) { n.answer("/metrics/detailed", "<html>") }, reason: probe.Protocol, cause: "prometheus plugin"},
+		"a redirect":       {breaks: func(n *fakeNode) { n.answers["/metrics/detailed"] = http.RedirectHandler("/login", 302).ServeHTTP }, reason: probe.Status, cause: "status 302"},
+		"wrong password":   {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 404, "") }, options: wrong, reason: probe.Auth, cause: "status 401"},
+		"management only":  {options: func(n *fakeNode) string { return "source: management, " + wrong(n) }, reason: probe.Auth, cause: "Login failed"},
+		"broken list":      {breaks: func(n *fakeNode) { n.answer("/api/queues", `[{"name":1}]`) }, options: func(n *fakeNode) string { return "source: management, " + login(n) }, reason: probe.Protocol, cause: "not RabbitMQ's JSON"},
+		"list cut off":     {breaks: func(n *fakeNode) { n.answer("/api/queues", `[{"name":"a"}`) }, options: func(n *fakeNode) string { return "source: management, " + login(n) }, reason: probe.Protocol, cause: "closed the connection"},
+		"TLS to plain":     {options: func(n *fakeNode) string { return "nodes: []" }, target: "https://", reason: probe.TLS, cause: "does not look like a TLS handshake"},
+		"no password file": {options: func(*fakeNode) string { return "username: u, password_file: /nonexistent/p" }, reason: probe.Auth, cause: "does not exist"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, "rabbit@mq1")
+			if c.breaks != nil {
+				c.breaks(n)
+			}
+			options, target := "", c.target
+			if c.options != nil {
+				options = c.options(n)
+			}
+			if target == "" || target == "https://" {
+				target += n.address()
+			}
+			r := probed(t, built(t, options), target)
+			if r.Success || r.Reason != c.reason || !strings.Contains(r.Cause, c.cause) {
+				t.Errorf("got %v %s: %s; want %s: %s", r.Success, r.Reason, r.Cause, c.reason, c.cause)
+			}
+		})
+	}
+}
+
+// TestManagementFails keeps the counts when only the management API is wrong.
+func TestManagementFails(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	r := probed(t, built(t, "username: watch, password: wrong, management: ["+n.URL+"]"), n.address())
+	if !r.Success {
+		t.Fatalf("%s: %s", r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{
+		"messages": 4, "management_up": 0, "checks_unanswered": 5, "node_alarm{node=rabbit@mq1,alarm=disk}": 0,
+	})
+}
+
+// TestAlarms shows alarms on both roads, and counts them as down if asked to.
+func TestAlarms(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	cluster(map[string]*fakeNode{"rabbit@mq1": n})
+	n.answer("/metrics", strings.ReplaceAll(recorded(t, "metrics.txt"), "alarms_free_disk_space_watermark 0", "alarms_free_disk_space_watermark 1"))
+	n.status("/api/health/checks/alarms", 503, `{"status":"failed","alarms":[{"node":"rabbit@mq1","resource":"disk"},{"node":"rabbit@mq1","resource":"file_descriptor_limit"},{"node":"x","resource":"disk"}]}`)
+	n.status("/api/health/checks/local-alarms", 503, `{"status":"failed"}`)
+	r := probed(t, built(t, ""), n.address())
+	if !r.Success {
+		t.Fatal(r.Cause)
+	}
+	expect(t, r, map[string]float64{"node_alarm{node=rabbit@mq1,alarm=disk}": 1, "node_alarm{node=rabbit@mq1,alarm=memory}": 0, "node_alarm{node=rabbit@mq1,alarm=file_descriptors}": 0})
+	r = probed(t, built(t, "fail_on_alarm: true, "+login(n)), n.address())
+	if r.Success || r.Reason != probe.Quota || !strings.Contains(r.Cause, "the disk alarm is in effect") {
+		t.Errorf("%v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{
+		"node_alarm{node=rabbit@mq1,alarm=disk}": 1, "node_alarm{node=rabbit@mq1,alarm=file_descriptors}": 1,
+		"check_passed{check=local-alarms}": 0, "check_passed{check=virtual-hosts}": 1,
+	})
+}
+
+// TestBudget keeps the largest queues, and the same ones if many are as large.
+func TestBudget(t *testing.T) {
+	n := newNode(t, "n")
+	queues := map[string]int{}
+	for i := range 500 {
+		queues[fmt.Sprintf("q%03d", i)] = i / 10
+	}
+	n.answer("/metrics/detailed", detailed("n", queues))
+	r := probed(t, built(t, `max_queues: 15, exclude: "q49[5-9]"`), n.address())
+	expect(t, r, map[string]float64{"queues": 500, "queues_excluded": 5, "queues_dropped": 480, "messages_unacknowledged": 500, "consumers": 1000})
+	var shown []string
+	for name := range series(r) {
+		if q, ok := strings.CutPrefix(name, "probe_rabbitmq_queue_messages{vhost=/,queue="); ok {
+			shown = append(shown, strings.TrimSuffix(q, "}"))
+		}
+	}
+	slices.Sort(shown)
+	if got := strings.Join(shown, " "); got != "q480 q481 q482 q483 q484 q485 q486 q487 q488 q489 q490 q491 q492 q493 q494" {
+		t.Errorf("shown are %s", got)
+	}
+	r = probed(t, built(t, `max_queues: 0`), n.address())
+	expect(t, r, map[string]float64{"queues": 500, "queues_dropped": 500})
+	r = probed(t, built(t, `include: "q0.*", vhosts: [/ci]`), n.address())
+	expect(t, r, map[string]float64{"queues": 0, "messages": 0})
+}
+
+// TestAsksForTheVirtualHosts leaves it to the broker to make less text.
+func TestAsksForTheVirtualHosts(t *testing.T) {
+	n := newNode(t, "n")
+	asked := make(chan []string, 1)
+	n.answers["/metrics/detailed"] = func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Query()["vhost"]
+		fmt.Fprint(w, detailed("n", nil))
+	}
+	probed(t, built(t, "vhosts: [/, a&b]"), n.address())
+	if got := <-asked; !slices.Equal(got, []string{"/", "a&b"}) {
+		t.Errorf("asked for %q", got)
+	}
+}
+
+// TestLoginOnlyWhereAsked sends the password to the metrics only after a 401.
+func TestLoginOnlyWhereAsked(t *testing.T) {
+	n := newNode(t, "n")
+	logins := make(chan bool, 9)
+	n.answers["/metrics/detailed"] = func(w http.ResponseWriter, r *http.Request) {
+		_, _, ok := r.BasicAuth()
+		logins <- ok
+		if !ok {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, detailed("n", nil))
+	}
+	if r := probed(t, built(t, login(n)), n.address()); !r.Success {
+		t.Fatal(r.Cause)
+	}
+	if first, second := <-logins, <-logins; first || !second {
+		t.Errorf("logins %v %v", first, second)
+	}
+}
+
+// TestCancel ends what is asked when the scraper leaves, and leaves nothing.
+func TestCancel(t *testing.T) {
+	n := newNode(t, "n")
+	left := []chan struct{}{n.hang("/metrics/detailed"), n.hang("/api/nodes"), n.hang("/api/health/checks/alarms")}
+	before := runtime.NumGoroutine()
+	n.asked = make(chan string, 64)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan probe.Result, 1)
+	go func() { done <- probe.Run(ctx, built(t, login(n)), probe.Request{Target: n.address()}) }()
+	for waiting := map[string]bool{"/metrics/detailed": true, "/api/nodes": true, "/api/health/checks/alarms": true}; len(waiting) > 0; {
+		delete(waiting, <-n.asked)
+	}
+	cancel()
+	for _, l := range left {
+		await(t, l)
+	}
+	if r := <-done; r.Success || r.Reason != probe.Timeout || !strings.Contains(r.Cause, "cancelled") {
+		t.Errorf("%v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+	n.CloseClientConnections()
+	for end := time.Now().Add(guard); runtime.NumGoroutine() > before; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, before %d", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// TestDeadline answers in time with what there is when a node hangs.
+func TestDeadline(t *testing.T) {
+	nodes, names := three(t)
+	left := nodes[names[1]].hang("/metrics/detailed")
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	named := fmt.Sprintf("nodes: [%q, %q]", nodes[names[1]].address(), nodes[names[2]].address())
+	r := probe.Run(ctx, built(t, named), probe.Request{Target: nodes[names[0]].address()})
+	await(t, left)
+	if r.Duration > guard/2 {
+		t.Errorf("took %s", r.Duration)
+	}
+	if got := series(r)["probe_rabbitmq_endpoint_failure{endpoint="+nodes[names[1]].address()+",reason=timeout}"]; got != 1 {
+		t.Errorf("the node that hangs has no reason timeout")
+	}
+}
+
+// TestSecretsStaySecret looks for the password in all that is told.
+func TestSecretsStaySecret(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	n.status("/metrics/detailed", 500, "boom")
+	n.status("/api/queues", 500, "boom")
+	var log bytes.Buffer
+	m := built(t, login(n))
+	r := probe.Run(t.Context(), m, probe.Request{
+		Target: n.address(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
+	all := log.String() + r.Cause + r.Evidence + m.Config + string(probe.AppendText(nil, r.Metrics.Families()))
+	if !strings.Contains(log.String(), "/api/queues") || strings.Contains(all, password) {
+		t.Errorf("tells the password, or nothing:\n%s", all)
+	}
+}
+
+// TestPanicCostsOneAnswer makes a mistake of ours a fault of one answer.
+func TestPanicCostsOneAnswer(t *testing.T) {
+	c := &client{req: probe.Request{Log: slog.New(slog.DiscardHandler)}}
+	err := c.guarded(func() error { panic("woof") })
+	var f *fault
+	if !errors.As(err, &f) || f.reason != probe.Protocol || !strings.Contains(f.cause, "woof") {
+		t.Errorf("got %v", err)
+	}
+}
