@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/colliehq/collie/internal/secret"
 	"github.com/colliehq/collie/webhook/proof"
 	"github.com/colliehq/collie/webhook/sender"
 )
@@ -247,7 +246,7 @@ func (h Hook) validateHeaders(bad func(path, format string, args ...any)) {
 		switch {
 		case !headerName.MatchString(name):
 			bad(path, "%q is no name of a header", name)
-		case secret.Named(name) || http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(h.signature()):
+		case sender.CarriesProof(name) || http.CanonicalHeaderKey(name) == http.CanonicalHeaderKey(h.signature()):
 			bad(path, "%s carries a secret or a proof, which are not kept", name)
 		}
 	}

@@ -27,8 +27,9 @@ type Notification struct {
 	// Delivery is the subject of the webhook that said it, as an annotation of
 	// the signals; empty for what was decided here.
 	Delivery string `json:"-"`
-	// KeepStart is for senders whose every telling has another time: an alert
-	// that still fires started when it was told first.
+	// KeepStart is for senders whose every telling has another time, and who tell
+	// of the end of what they never told: an alert that still fires started when
+	// it was told first, and only what fired is resolved.
 	KeepStart bool `json:"-"`
 }
 

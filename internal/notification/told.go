@@ -46,8 +46,11 @@ func (m Memory) News(tx *store.Tx, what Notification) (Notification, error) {
 		if err != nil {
 			return what, err
 		}
-		if what.KeepStart && known.status == a.Status {
-			a.StartsAt = time.Unix(0, known.started).UTC()
+		if what.KeepStart {
+			if a.Status == string(signal.Resolved) && known.status != string(signal.Firing) {
+				continue // nobody was told that it fired
+			}
+			a.StartsAt = known.start(a)
 		}
 		switch {
 		case known.status != a.Status || known.started != a.StartsAt.UnixNano():
@@ -89,6 +92,14 @@ func (m Memory) forget(tx *store.Tx, now time.Time) error {
 type known struct {
 	status        string
 	started, told int64
+}
+
+// start is when an alert that was told as firing began to.
+func (k known) start(a Alert) time.Time {
+	if k.status != string(signal.Firing) {
+		return a.StartsAt
+	}
+	return time.Unix(0, k.started).UTC()
 }
 
 func (m Memory) known(tx *store.Tx, what Notification, a Alert) (k known, err error) {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/colliehq/collie/internal/notification"
@@ -45,6 +46,18 @@ func (s Settings) proofs() proof.Any {
 		all = append(all, proof.Bearer{Tokens: s.Tokens})
 	}
 	return all
+}
+
+// CarriesProof reports whether a header of this name carries what proves where
+// a delivery is from, or what logs somebody in. Such a header is never stored.
+func CarriesProof(name string) bool {
+	name = strings.ToLower(name)
+	for _, word := range []string{"authorization", "cookie", "token", "secret", "password", "signature", "api-key", "apikey"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // Key is what tells two deliveries of a hook apart.
