@@ -134,8 +134,9 @@ func broken(w http.ResponseWriter, r *http.Request, fault string) bool {
 		fmt.Fprint(w, strings.Repeat("<feed>", 100_000))
 	case "endless":
 		w.Header().Set("Content-Type", "application/atom+xml")
+		fmt.Fprint(w, "<feed>")
 		for r.Context().Err() == nil {
-			if _, err := io.WriteString(w, "<feed>"+strings.Repeat("<entry><title>x</title></entry>", 10_000)); err != nil {
+			if _, err := io.WriteString(w, strings.Repeat("<entry><title>x</title></entry>", 10_000)); err != nil {
 				break
 			}
 		}
