@@ -25,10 +25,12 @@ import (
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/config"
 	"github.com/colliehq/collie/internal/daemon"
+	"github.com/colliehq/collie/internal/queue/admin"
 	"github.com/colliehq/collie/internal/queue/sqlite"
 	"github.com/colliehq/collie/internal/store"
 	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
+	"github.com/colliehq/collie/webhook"
 )
 
 // drain is how long each stage may take to end.
@@ -118,6 +120,7 @@ type wiring struct {
 	exporter *exporters.Exporter
 	ledger   *ledger.Ledger
 	alerting *alerting.Alerting
+	webhook  *webhook.Webhook
 	bot      *ircbot.Bot
 }
 
@@ -129,18 +132,26 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
 	queue := sqlite.New(w.store, sqlite.Options{})
+	admin.New(w.log.With("room", "queue"), admin.Engine{Name: "sqlite", Queue: queue}).Register(mux)
 	if err := w.listeners(ctx, queue, host); err != nil {
 		return nil, err
 	}
 	if err := w.talkers(ctx, mux, host); err != nil {
 		return nil, err
 	}
+	if w.webhook, err = webhook.New(ctx, webhook.Options{
+		Config: w.running.Load().Webhooks, Store: w.store, Queue: queue, Registry: w.registry,
+		Log: w.log.With("room", "webhook"), Source: "webhook/" + host,
+	}); err != nil {
+		return nil, fmt.Errorf("webhooks: %w", err)
+	}
 	reload := daemon.NewReloader(w.log, w.registry, w.reload)
 	group := daemon.NewGroup(w.log, drain,
 		[]daemon.Task{server, w.store.Guard()},
 		[]daemon.Task{w.ledger, w.bot},
 		w.probers(),
-		[]daemon.Task{w.alerting},
+		[]daemon.Task{w.alerting, w.webhook.Mapper()},
+		[]daemon.Task{w.webhook.Listener()},
 		[]daemon.Task{daemon.NewSignals(w.log, reload.Reload)},
 	)
 	w.register(mux, daemon.Admin{
@@ -215,6 +226,9 @@ func (w *wiring) reload(ctx context.Context) error {
 		return err
 	}
 	if err := w.alerting.Reload(ctx, next.Alerting); err != nil {
+		return err
+	}
+	if err := w.webhook.Reload(ctx, next.Webhooks); err != nil {
 		return err
 	}
 	w.ledger.Reload(next.Ledger)

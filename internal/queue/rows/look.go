@@ -47,8 +47,16 @@ func (s *Sub) oldest(ctx context.Context, view *sql.Tx) (time.Time, error) {
 	return time.Unix(0, at).UTC(), nil
 }
 
-// Peek lists messages of a subscription, oldest first.
-func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter) ([]queue.Entry, error) {
+// Page is a part of what a subscription holds.
+type Page struct {
+	Entries []queue.Entry
+	Last    int64 // where the next page begins
+	More    bool
+}
+
+// Peek lists messages of a subscription, oldest first, from the one after a
+// message on: up to f.Limit, and fewer once their bodies make maxBytes.
+func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter, after int64, maxBytes int) (page Page, err error) {
 	only := int64(-1)
 	for state := range states {
 		if stateName(state) == f.State {
@@ -56,36 +64,46 @@ func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter) (
 		}
 	}
 	if f.State != "" && only < 0 {
-		return nil, fmt.Errorf("peek into %s: no state %q", s.Spec().Name, f.State)
+		return page, fmt.Errorf("peek into %s: no state %q", s.Spec().Name, f.State)
 	}
-	limit := f.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	rows, err := view.QueryContext(ctx, `SELECT d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body
-		FROM queue_messages m JOIN queue_deliveries d ON d.message = m.id AND d.subscription = ?1
-		WHERE ?2 < 0 OR d.state = ?2 ORDER BY m.id LIMIT ?3`, s.id, only, limit)
+	rows, err := view.QueryContext(ctx, `SELECT m.id, d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body `+
+		peekFrom(only), s.id, only, f.Limit, after)
 	if err != nil {
-		return nil, fmt.Errorf("peek into %s: %w", s.Spec().Name, err)
+		return page, fmt.Errorf("peek into %s: %w", s.Spec().Name, err)
 	}
 	defer rows.Close()
-	var entries []queue.Entry
+	size := 0
 	for rows.Next() {
-		e, err := b.entry(rows)
+		e, id, err := b.entry(rows)
 		if err != nil {
-			return nil, fmt.Errorf("peek into %s: %w", s.Spec().Name, err)
+			return page, fmt.Errorf("peek into %s: %w", s.Spec().Name, err)
 		}
-		entries = append(entries, e)
+		page.Entries, page.Last = append(page.Entries, e), id
+		if size += len(e.Body); size >= maxBytes || len(page.Entries) == f.Limit {
+			page.More = true
+			break
+		}
 	}
-	return entries, rows.Err()
+	return page, rows.Err()
 }
 
-func (b *Book) entry(rows *sql.Rows) (e queue.Entry, err error) {
+// peekFrom reads along the index where that is in order: what is ready or set
+// aside is due at 0.
+func peekFrom(state int64) string {
+	if state == ready || state == parked || state == spilled {
+		return `FROM queue_deliveries d CROSS JOIN queue_messages m ON m.id = d.message
+			WHERE d.subscription = ?1 AND d.state = ?2 AND d.due = 0 AND d.message > ?4 ORDER BY d.message LIMIT ?3`
+	}
+	return `FROM queue_messages m JOIN queue_deliveries d ON d.message = m.id AND d.subscription = ?1
+		WHERE m.id > ?4 AND (?2 < 0 OR d.state = ?2) ORDER BY m.id LIMIT ?3`
+}
+
+func (b *Book) entry(rows *sql.Rows) (e queue.Entry, id int64, err error) {
 	var state int
 	var due, published int64
 	var headers string
-	if err := rows.Scan(&state, &due, &e.Attempt, &e.Cause, &e.Topic, &e.Key, &published, &headers, &e.Body); err != nil {
-		return e, err
+	if err := rows.Scan(&id, &state, &due, &e.Attempt, &e.Cause, &e.Topic, &e.Key, &published, &headers, &e.Body); err != nil {
+		return e, 0, err
 	}
 	e.State = stateName(state)
 	e.FirstSeen = time.Unix(0, published).UTC()
@@ -93,7 +111,7 @@ func (b *Book) entry(rows *sql.Rows) (e queue.Entry, err error) {
 		e.Due = b.wall(due)
 	}
 	e.Headers, err = decodeHeaders(headers)
-	return e, err
+	return e, id, err
 }
 
 // Redrive makes up to limit parked and spilled messages ready again, those

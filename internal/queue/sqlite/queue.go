@@ -90,15 +90,48 @@ func (q *Queue) Stats(ctx context.Context) (stats []queue.Stats, err error) {
 
 // Peek implements queue.Queue.
 func (q *Queue) Peek(ctx context.Context, subscription string, f queue.Filter) (entries []queue.Entry, err error) {
-	sub, err := q.sub(subscription)
-	if err != nil {
-		return nil, err
+	if f.Limit <= 0 {
+		f.Limit = 100
 	}
-	err = q.view(ctx, func(tx *sql.Tx) error {
-		entries, err = q.book.Peek(ctx, tx, sub, f)
-		return err
+	err = q.Walk(ctx, subscription, f, func(e queue.Entry) error {
+		entries = append(entries, e)
+		return nil
 	})
 	return entries, err
+}
+
+// What Walk reads at once: a snapshot that is held for long keeps the log from
+// starting over.
+const (
+	walkStep  = 500
+	walkBytes = 4 << 20
+)
+
+// Walk implements queue.Walker.
+func (q *Queue) Walk(ctx context.Context, subscription string, f queue.Filter, each func(queue.Entry) error) error {
+	sub, err := q.sub(subscription)
+	if err != nil {
+		return err
+	}
+	left := f.Limit
+	for page := (rows.Page{More: true}); page.More; {
+		step := f
+		step.Limit = walkStep
+		if f.Limit > 0 {
+			step.Limit = min(left, walkStep)
+		}
+		err := q.view(ctx, func(tx *sql.Tx) (err error) {
+			page, err = q.book.Peek(ctx, tx, sub, step, page.Last, walkBytes)
+			return err
+		})
+		for i := 0; err == nil && i < len(page.Entries); i++ {
+			err = each(page.Entries[i])
+		}
+		if left -= len(page.Entries); err != nil || f.Limit > 0 && left <= 0 {
+			return err
+		}
+	}
+	return nil
 }
 
 // redriveStep bounds one transaction, so that publishers wait only shortly
