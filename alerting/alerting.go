@@ -136,7 +136,7 @@ func (a *Alerting) prepareEngine() (err error) {
 	a.engine, err = engine.New(engine.Options{
 		Dir: a.o.Dir, Log: a.log.With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
 		Notify: a.keeper.notify, ExternalURL: external, Settings: settings, SpaceLow: a.o.Store.SpaceLow,
-		Self: a.o.Self,
+		Self: a.o.Self, Own: []string{selfJob, targetsJob},
 	})
 	return err
 }

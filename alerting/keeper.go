@@ -224,6 +224,9 @@ type gate struct {
 
 func (g *gate) look() bool {
 	now, e := g.k.now(), g.k.a.engine
+	if g.fresh.IsZero() {
+		g.fresh = e.Looked()
+	}
 	if g.fresh.IsZero() && e.Scraped(now, selfJob, targetsJob) {
 		g.fresh = now
 	}

@@ -38,6 +38,7 @@ type Options struct {
 	Settings    Settings
 	SpaceLow    func() bool  // the data directory is short of room
 	Self        http.Handler // answers scrapes of SelfHost; may be nil
+	Own         []string     // the jobs that scrape ourselves: they are looked at first
 }
 
 // Settings can be changed while the engine runs.
@@ -61,6 +62,7 @@ type Engine struct {
 	stop    context.CancelFunc
 	config  atomic.Pointer[config.Config]
 	applied atomic.Int64 // Unix nanoseconds of the last accepted settings
+	looked  atomic.Int64 // Unix nanoseconds of the first look at ourselves; 0 before it
 	started time.Time
 	api     http.Handler
 }
@@ -172,8 +174,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { _ = e.targets.Run() })                  // ends with its context
 	parts.Go(func() { _ = e.scrape.Run(e.targets.SyncCh()) }) // ends with Stop
-	parts.Go(e.rules.Run)
 	parts.Go(e.self.serve)
+	parts.Go(func() {
+		e.lookFirst(ctx) // no rule is evaluated beside it
+		e.rules.Run()
+	})
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,7 +35,12 @@ func (e *Engine) Scraped(now time.Time, jobs ...string) bool {
 }
 
 func (e *Engine) healthy(job string, t *scrape.Target, now time.Time) bool {
-	return t.Health() == scrape.HealthGood && now.Sub(t.LastScrape()) < 2*e.interval(job)+late
+	good, last := t.Health() == scrape.HealthGood, t.LastScrape()
+	if t.Health() == scrape.HealthUnknown && slices.Contains(e.o.Own, job) { // not yet scraped but by the first look
+		last = e.Looked()
+		good = !last.IsZero()
+	}
+	return good && now.Sub(last) < 2*e.interval(job)+late
 }
 
 func (e *Engine) interval(job string) time.Duration {
