@@ -199,6 +199,7 @@ func (w *wiring) talkers(ctx context.Context, mux *http.ServeMux, host string) (
 	}); err != nil {
 		return fmt.Errorf("exporters: %w", err)
 	}
+	w.set.S3.Keep(w.exporter.Checkpoints())
 	if w.alerting, err = alerting.New(ctx, alerting.Options{
 		Config: c.Alerting, Store: w.store, Registry: w.registry, Gatherer: w.registry, Listener: w.url, Self: mux,
 		Dir: filepath.Join(w.dir, "alerting"), Log: w.log.With("room", "alerting"), Source: "alerting/" + host,

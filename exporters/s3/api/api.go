@@ -18,7 +18,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/minio/minio-go/v7/pkg/s3utils"
 	"github.com/minio/minio-go/v7/pkg/signer"
@@ -34,9 +33,8 @@ type Client struct {
 	Region      string
 	VirtualHost bool // the bucket is a part of the host name
 	Credentials func() (Credentials, error)
-	HTTP        *http.Client     // must not follow redirects
-	Sent        func(bytes int)  // told of each answer's size, nil for nobody
-	Now         func() time.Time // nil: time.Now
+	HTTP        *http.Client    // must not follow redirects
+	Received    func(bytes int) // told the size of each answer; nil for nobody
 }
 
 // Bounds on what an answer may be.
@@ -207,7 +205,7 @@ func (c *Client) small(ctx context.Context, method, key string, query url.Values
 func (c *Client) do(ctx context.Context, method, key string, query url.Values, body []byte) (*http.Response, error) {
 	credentials, err := c.Credentials()
 	if err != nil {
-		return nil, &CredentialsError{err}
+		return nil, &CredentialsError{Cause: err}
 	}
 	var reader io.Reader = http.NoBody
 	hash := emptyHash
@@ -245,8 +243,8 @@ func (c *Client) address(key string, query url.Values) string {
 }
 
 func (c *Client) received(n int) {
-	if c.Sent != nil {
-		c.Sent(n)
+	if c.Received != nil {
+		c.Received(n)
 	}
 }
 

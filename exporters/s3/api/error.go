@@ -13,10 +13,10 @@ import (
 var ErrProtocol = errors.New("the answer is not S3's")
 
 // CredentialsError says that there is nothing to sign with.
-type CredentialsError struct{ cause error }
+type CredentialsError struct{ Cause error }
 
-func (e *CredentialsError) Error() string { return e.cause.Error() }
-func (e *CredentialsError) Unwrap() error { return e.cause }
+func (e *CredentialsError) Error() string { return e.Cause.Error() }
+func (e *CredentialsError) Unwrap() error { return e.Cause }
 
 // Error is an answer with a status that is no success, as S3 explains it
 // (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html).
