@@ -108,7 +108,22 @@ func faultOf(doing string, err error) fault {
 	return f
 }
 
+// stepError is an error on the way to what was asked.
+type stepError struct {
+	step string
+	err  error
+}
+
+// Error says on which step.
+func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
+
+// Unwrap gives what went wrong.
+func (e *stepError) Unwrap() error { return e.err }
+
 func explain(err error) fault {
+	if step, ok := errors.AsType[*stepError](err); ok {
+		return faultOf(step.step, step.err)
+	}
 	if status, ok := errors.AsType[*statusError](err); ok {
 		m := meaningOf(status.code)
 		return fault{reason: m.reason, status: m.status, cause: status.Error()}

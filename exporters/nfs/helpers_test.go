@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -88,3 +89,6 @@ func (n names) LookupNetIP(_ context.Context, _, name string) ([]netip.Addr, err
 	}
 	return found, nil
 }
+
+// testLog shows what is logged if the test fails.
+func testLog(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }

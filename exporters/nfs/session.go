@@ -30,10 +30,10 @@ func (l *line) sizeInSession(ctx context.Context, minor uint32, names []string) 
 	s := &session{l: l, minor: minor}
 	defer s.end(ctx)
 	if err := s.exchangeID(ctx, fmt.Sprintf("%s %d", owner, l.a.o.UID)); err != nil {
-		return fileSystem{}, fmt.Errorf("make a client id: %w", err)
+		return fileSystem{}, &stepError{"make a client id", err}
 	}
 	if err := s.create(ctx); err != nil {
-		return fileSystem{}, fmt.Errorf("make a session: %w", err)
+		return fileSystem{}, &stepError{"make a session", err}
 	}
 	return again(ctx, func() (fileSystem, error) { return s.size(ctx, names) })
 }

@@ -34,7 +34,7 @@ type Options struct {
 	Namespace *Namespace // nil: that in which we are
 	Protocols string     // "3, 4" if empty
 	Minors    string     // of version 4; "0, 1, 2" if empty
-	NoRpcbind bool       // it is not started
+	NoRpcbind bool       // it is ended as soon as the server is up, which does not start without
 }
 
 // Server is a running NFS server at port 2049 of its network. It exports
@@ -97,15 +97,16 @@ func (s *Server) launch(args ...string) (*launch.Process, error) {
 }
 
 func (s *Server) start(ctx context.Context) (err error) {
-	if !s.o.NoRpcbind {
-		if s.rpcbind, err = s.launch("rpcbind", "-f"); err != nil {
-			return err
-		}
-		if err := s.listens(ctx, "111", s.rpcbind); err != nil {
-			return err
-		}
+	if s.rpcbind, err = s.launch("rpcbind", "-f"); err != nil {
+		return err
 	}
-	return s.Start(ctx)
+	if err := s.listens(ctx, "111", s.rpcbind); err != nil {
+		return err
+	}
+	if err := s.Start(ctx); err != nil || !s.o.NoRpcbind {
+		return err
+	}
+	return s.rpcbind.Kill()
 }
 
 // Start starts the NFS server again after Stop.
@@ -122,8 +123,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 	return nil
 }
 
-// listens waits until the port is listened at, as the kernel tells it without
-// a connection.
+// listens waits until the port takes connections.
 func (s *Server) listens(ctx context.Context, port string, p *launch.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -98,22 +98,28 @@ func (n *Namespace) pass(outside net.Conn, address string) {
 }
 
 // dial connects inside: a socket belongs to the network in which the thread is
-// that makes it. The thread ends with the goroutine, which never unlocks it.
+// that makes it. The thread comes back afterwards: if it ended, the kernel would
+// end the processes that were started from it (launch asks for that).
 func (n *Namespace) dial(address string) (conn net.Conn, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		var file *os.File
-		if file, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", n.holder.PID())); err != nil {
-			return
-		}
-		defer file.Close() //nolint:errcheck // was only read
-		if err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err == nil {
-			conn, err = net.DialTimeout("tcp", address, 10*time.Second) //nolint:noctx // bounded
-		}
-	}()
-	<-done
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	outside, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer outside.Close() //nolint:errcheck // was only read
+	inside, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", n.holder.PID()))
+	if err != nil {
+		return nil, err
+	}
+	defer inside.Close() //nolint:errcheck // was only read
+	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter the namespace: %w", err)
+	}
+	conn, err = net.DialTimeout("tcp", address, 10*time.Second) //nolint:noctx // bounded
+	if back := unix.Setns(int(outside.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(fmt.Sprintf("ganesha: leave the namespace: %v", back))
+	}
 	return conn, err
 }
 
