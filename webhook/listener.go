@@ -117,12 +117,8 @@ func (l *Listener) prepare(ctx context.Context, c Config) (change, error) {
 	l.mu.Lock()
 	old := l.config
 	l.mu.Unlock()
-	if old.address() == c.address() && old.WebConfigFile == c.WebConfigFile && old.Limits == c.Limits {
-		return change{config: c}, nil
-	}
-	if old.address() == c.address() && c.address() != "" {
-		// The same socket cannot be taken twice: these need a restart.
-		if old.WebConfigFile != c.WebConfigFile {
+	if old.address() == c.address() {
+		if c.address() != "" && old.WebConfigFile != c.WebConfigFile { // the same socket cannot be taken twice
 			return change{}, errors.New("webhooks.web_config_file cannot be changed while it listens on the same address; restart Collie")
 		}
 		return change{config: c}, nil
