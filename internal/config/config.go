@@ -6,15 +6,18 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/colliehq/collie/alerting"
 	"github.com/colliehq/collie/exporters"
 	"github.com/colliehq/collie/exporters/probe"
+	"github.com/colliehq/collie/internal/queue/rabbitmq"
 	"github.com/colliehq/collie/internal/strictyaml"
 	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
+	"github.com/colliehq/collie/webhook"
 )
 
 // Config is the whole configuration, with defaults where the file says nothing.
@@ -23,8 +26,9 @@ type Config struct {
 	Ledger    ledger.Config    `yaml:"ledger"`
 	Alerting  alerting.Config  `yaml:"alerting"`
 	IRC       ircbot.Config    `yaml:"irc"`
+	Webhooks  webhook.Config   `yaml:"webhooks"`
 	State     Engine           `yaml:"state"`
-	Queue     Engine           `yaml:"queue"`
+	Queue     Queue            `yaml:"queue"`
 
 	// File is where it was read from; empty means built-in defaults.
 	File string `yaml:"-"`
@@ -38,8 +42,8 @@ type Config struct {
 func Default() *Config {
 	return &Config{
 		Exporters: exporters.DefaultConfig(), Ledger: ledger.Default(),
-		Alerting: alerting.DefaultConfig(), IRC: ircbot.Default(),
-		State: Engine{sqlite}, Queue: Engine{sqlite},
+		Alerting: alerting.DefaultConfig(), IRC: ircbot.Default(), Webhooks: webhook.Default(),
+		State: Engine{sqlite}, Queue: Queue{sqlite, rabbitmq.Default()},
 		env: newExpansions(),
 	}
 }
@@ -146,20 +150,26 @@ func (c *Config) validate(lines strictyaml.Lines, n *notes, written explained, k
 	c.Exporters.Validate(below(""))
 	c.Ledger.Validate(below("ledger"))
 	c.validateAlerting(below)
+	c.Webhooks.Validate(below("webhooks"))
 	c.State.validate("state", below(""))
-	c.Queue.validate("queue", below(""))
+	c.Queue.validate(below(""))
 	if modulesKnown {
 		c.Exporters.ValidateModules(c.Modules, kinds, tell)
 	}
 }
 
 // validateAlerting looks at what is told and at who is told it: a receiver that
-// irc names must be one that alerts are routed to.
+// irc names must be one that alerts are routed to, by alertmanager.yml or by a
+// hook.
 func (c *Config) validateAlerting(below func(prefix string) func(path, format string, args ...any)) {
-	c.Alerting.Queued, c.Alerting.Folder = c.IRC.Receivers(), filepath.Dir(c.File)
+	told := slices.DeleteFunc(c.IRC.Receivers(), func(name string) bool { return slices.Contains(c.Webhooks.Receivers(), name) })
+	c.Alerting.Queued, c.Alerting.Folder = told, filepath.Dir(c.File)
 	c.Alerting.Validate(below("alerting"))
 	bad := below("")
 	c.IRC.Validate(func(path, format string, args ...any) { bad("irc"+path, format, args...) })
+	if c.Webhooks.NamesReceivers() {
+		return
+	}
 	unreached, _ := c.Alerting.Unreached(c.Alerting.Queued)
 	for _, name := range unreached {
 		bad("irc", "no alert reaches receiver %q: it is not in the alertmanager.yml of alerting.config_file", name)
