@@ -175,7 +175,7 @@ func matched(v *parser.VectorSelector, series []labels.Labels) bool {
 func exposed(t *testing.T) map[string][]labels.Labels {
 	t.Helper()
 	files := []string{"testdata/metrics.txt"}
-	for _, pattern := range []string{"../../exporters/local/testdata/*.prom", "../../exporters/host/testdata/golden/*.prom"} {
+	for _, pattern := range []string{"../../exporters/*/testdata/*.prom", "../../exporters/*/testdata/*/*.prom"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v", pattern, err)
