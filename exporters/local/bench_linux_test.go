@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/colliehq/collie/internal/testkit/need"
 )
 
 // BenchmarkFilesystem is a probe of one healthy mount through the real helper,
@@ -24,7 +26,7 @@ func benchmark(b *testing.B, kind, target string) {
 	p := realHelpers(b)
 	m := moduleOf(b, newLocal(Options{}, p), kind, "")
 	if r := run(m, target); !r.Success {
-		b.Skip(r.Cause)
+		need.Missing(b, "this benchmark needs a machine with which nothing is wrong: "+r.Cause)
 	}
 	before := cpuOf(b, p)
 	b.ReportAllocs()
