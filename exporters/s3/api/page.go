@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"slices"
 	"time"
 )
 
@@ -31,7 +32,8 @@ type Page struct {
 	Entries   []Entry
 	Truncated bool   // there is more
 	Token     string // ListObjectsV2's, to go on after an empty page
-	NextKey   string // the other listings' marker, for the same
+	NextKey   string // the other listings' markers: the last key of the page,
+	NextMark  string // and its last version or upload
 
 	body []byte
 }
@@ -60,7 +62,7 @@ func (l Listing) shape() (root, entry string) {
 
 // parse reads the body that the page holds.
 func (p *Page) parse(l Listing) error {
-	p.Entries, p.Truncated, p.Token, p.NextKey = p.Entries[:0], false, "", ""
+	p.Entries, p.Truncated, p.Token, p.NextKey, p.NextMark = p.Entries[:0], false, "", "", ""
 	root, entry := l.shape()
 	r := reading{page: p, listing: l}
 	s := scanner{rest: p.body}
@@ -120,6 +122,8 @@ func (r *reading) readHead(s *scanner, name []byte) error {
 		r.page.Token = string(text)
 	case "NextKeyMarker":
 		r.bounds = text
+	case "NextVersionIdMarker", "NextUploadIdMarker":
+		r.page.NextMark = string(text)
 	}
 	return nil
 }
@@ -195,10 +199,19 @@ func (r *reading) keep(marker bool) error {
 // encoded may stand behind them.
 func (r *reading) finish() error {
 	r.page.NextKey = string(r.bounds)
-	if !r.urls {
-		return nil
+	if r.urls {
+		if err := r.unescape(); err != nil {
+			return err
+		}
 	}
-	var err error
+	byKey := func(a, b Entry) int { return bytes.Compare(a.Key, b.Key) }
+	if r.listing == Versions && !slices.IsSortedFunc(r.page.Entries, byKey) {
+		slices.SortStableFunc(r.page.Entries, byKey) // some servers tell delete markers behind all versions
+	}
+	return nil
+}
+
+func (r *reading) unescape() (err error) {
 	for i := range r.page.Entries {
 		e := &r.page.Entries[i]
 		if e.Key, err = unescape(e.Key); err != nil {

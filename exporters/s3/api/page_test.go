@@ -30,7 +30,7 @@ const objects = `<?xml version="1.0" encoding="UTF-8"?>
   <CommonPrefixes><Prefix>x/</Prefix></CommonPrefixes>
 </ListBucketResult>`
 
-const versions = `<ListVersionsResult><IsTruncated>false</IsTruncated><NextKeyMarker>k&amp;k</NextKeyMarker>
+const versions = `<ListVersionsResult><IsTruncated>false</IsTruncated><NextKeyMarker>k&amp;k</NextKeyMarker><NextVersionIdMarker>x</NextVersionIdMarker>
 <Version><Key>a&amp;b</Key><VersionId>3/L4</VersionId><IsLatest>true</IsLatest><LastModified>2009-10-12T17:50:30.000Z</LastModified><Size>7</Size></Version>
 <Version><Key>a&amp;b</Key><VersionId>null</VersionId><IsLatest>false</IsLatest><LastModified>2009-10-11T17:50:30.000Z</LastModified><Size>5</Size></Version>
 <DeleteMarker><Key><![CDATA[c<]]></Key><VersionId>x</VersionId><IsLatest>true</IsLatest><LastModified>2009-11-12T17:50:30.000Z</LastModified></DeleteMarker>
@@ -62,7 +62,7 @@ func TestPages(t *testing.T) {
 				{Key: []byte("sou\nrce/a b+"), At: unix("2024-02-29T23:59:59Z")},
 			},
 		}},
-		"versions": {Versions, versions, Page{NextKey: "k&k", Entries: []Entry{
+		"versions": {Versions, versions, Page{NextKey: "k&k", NextMark: "x", Entries: []Entry{
 			{Key: []byte("a&b"), ID: []byte("3/L4"), Size: 7, At: unix("2009-10-12T17:50:30Z")},
 			{Key: []byte("a&b"), ID: []byte("null"), Size: 5, At: unix("2009-10-11T17:50:30Z"), Class: Older},
 			{Key: []byte("c<"), ID: []byte("x"), At: unix("2009-11-12T17:50:30Z"), Class: Marker},

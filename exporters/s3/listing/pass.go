@@ -292,7 +292,7 @@ func (p *Pass) take(s *span, page *api.Page) error {
 		last := entries[len(entries)-1]
 		p.seen.learn(last.Key)
 		s.first, s.keys = bytes.Clone(entries[0].Key), len(entries)
-		s.advance(last, p.o.Listing)
+		s.advance(last, page, p.o.Listing)
 		p.estimate(s)
 		p.sample(last.Key)
 	}
@@ -318,11 +318,15 @@ func (s *span) within(entries []api.Entry) (mine []api.Entry, cut bool) {
 	return entries[:n], true
 }
 
-func (s *span) advance(last api.Entry, l api.Listing) {
+func (s *span) advance(last api.Entry, page *api.Page, l api.Listing) {
 	s.After = append([]byte(nil), last.Key...)
 	s.token, s.barren, s.listed = "", 0, true
 	s.Mark = nil
-	if l != api.Objects {
+	switch {
+	case l == api.Objects:
+	case page.NextMark != "" && page.NextKey == string(last.Key):
+		s.Mark = []byte(page.NextMark)
+	default:
 		s.Mark = append([]byte(nil), last.ID...)
 	}
 	s.futile = max(0, s.futile-1)
