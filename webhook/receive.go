@@ -46,7 +46,7 @@ func (w *Webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 
 // receive answers one delivery and counts what became of it.
 func (w *Webhook) receive(rw http.ResponseWriter, r *http.Request, h *hook, begin time.Time) {
-	id, what, err := w.take(rw, r, h)
+	id, what, err := w.take(r, h)
 	h.metrics.results[what].Inc()
 	switch what {
 	case stored, repeated:
@@ -72,7 +72,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, r *http.Request, h *hook, begi
 }
 
 // take reads, proves and stores one delivery.
-func (w *Webhook) take(rw http.ResponseWriter, r *http.Request, h *hook) (id string, what result, err error) {
+func (w *Webhook) take(r *http.Request, h *hook) (id string, what result, err error) {
 	limits := w.limits.Load()
 	received := w.now()
 	check, err := h.proof.Head(r.Header, received)
@@ -88,7 +88,7 @@ func (w *Webhook) take(rw http.ResponseWriter, r *http.Request, h *hook) (id str
 	defer w.load.leave()
 	b := body{load: &w.load, limit: int64(limits.Memory)}
 	defer b.release()
-	if what, err := w.read(rw, r, h, &b, limits.ReadTimeout); err != nil {
+	if what, err := w.read(r, h, &b); err != nil {
 		return "", what, err
 	}
 	if check != nil {
@@ -99,10 +99,7 @@ func (w *Webhook) take(rw http.ResponseWriter, r *http.Request, h *hook) (id str
 	return w.keep(r, h, b.raw, received)
 }
 
-func (w *Webhook) read(rw http.ResponseWriter, r *http.Request, h *hook, b *body, limit time.Duration) (result, error) {
-	// The server's own limit is for headers and body together; a large body may
-	// have what is configured.
-	_ = http.NewResponseController(rw).SetReadDeadline(time.Now().Add(limit)) // unsupported in tests alone
+func (w *Webhook) read(r *http.Request, h *hook, b *body) (result, error) {
 	err := b.read(r.Body, r.ContentLength, h.limit)
 	h.metrics.bytes.Add(float64(len(b.raw)))
 	switch {

@@ -37,7 +37,8 @@ const (
 const maxHeaderValue = 1024
 
 // spool makes a delivery durable. Its id follows from hook and key, so that the
-// same delivery has the same id, however often it comes.
+// same delivery has the same id, however often it comes: it is known while it is
+// in the spool, and for as long as the store remembers that it was handled.
 func (w *Webhook) spool(ctx context.Context, h *hook, head http.Header, raw []byte, received time.Time) (id string, first bool, err error) {
 	key := h.sender.Key(h.settings, head, raw)
 	headers := h.headers(head)
@@ -50,16 +51,14 @@ func (w *Webhook) spool(ctx context.Context, h *hook, head http.Header, raw []by
 			return err
 		}
 		id = deliveryID(h.Name, text)
-		if first, err = tx.Once(once, id); err != nil || !first {
+		known, err := tx.Known(Subscription, Topic, id)
+		if first = !known; err != nil || known {
 			return err
 		}
 		return tx.Enqueue(queue.Message{Topic: Topic, Key: id, Headers: headers, Body: raw})
 	})
 	return id, first, err
 }
-
-// once is under which name the store remembers what was received.
-const once = "webhook.received"
 
 // deliveryID is 24 hexadecimal digits.
 func deliveryID(hook, key string) string {

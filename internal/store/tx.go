@@ -100,6 +100,29 @@ func (tx *Tx) Once(subscription, key string) (first bool, err error) {
 	return n == 1, err
 }
 
+// Known reports whether a message of the topic has the key, or had it and
+// subscription acted on it by Once. It writes nothing: who takes messages in asks
+// it, and leaves the remembering to who acts on them.
+func (tx *Tx) Known(subscription, topic, key string) (known bool, err error) {
+	const query = `SELECT EXISTS (SELECT 1 FROM queue_seen WHERE subscription = ? AND key = ?)
+		OR EXISTS (SELECT 1 FROM queue_messages WHERE key = ? AND topic = ? AND key <> '')`
+	if tx.over {
+		return false, errTxDone
+	}
+	st, err := tx.w.prepare(query) //nolint:sqlclosecheck // kept until the connection closes
+	if err != nil {
+		return false, wrap(err)
+	}
+	row := tx.w.conn.QueryRowContext
+	if st != nil { // its one row is read before it can run again
+		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return st.QueryRowContext(ctx, args...) }
+	}
+	if err := row(context.Background(), query, subscription, key, key, topic).Scan(&known); err != nil {
+		return false, fmt.Errorf("look for %s of %s: %w", key, topic, wrap(err))
+	}
+	return known, nil
+}
+
 // finish runs the hooks of one outcome. The first outcome counts.
 func (tx *Tx) finish(durable bool) {
 	done, undo := tx.done, tx.undo
