@@ -205,6 +205,9 @@ func (k *keeper) run(ctx context.Context) error {
 				continue
 			}
 			quick.Stop()
+			if err := k.a.engine.Forget(ctx, gate.fresh); err != nil {
+				k.log.Warn("what rules recorded before the start is seen for five minutes more", "err", err)
+			}
 			if k.a.manager != nil {
 				k.a.manager.Start()
 			}

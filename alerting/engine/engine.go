@@ -100,7 +100,7 @@ func New(o Options) (*Engine, error) {
 	e.storage = OpenStorage(o.Dir, o.Settings.Retention, o.Log, o.Registry, o.SpaceLow)
 	e.query = promql.NewEngine(promql.EngineOpts{
 		Logger: o.Log, Reg: o.Registry, MaxSamples: queryMax, Timeout: queryTimeout, ActiveQueryTracker: newTracker(queryParallel),
-		EnableAtModifier: true, EnableNegativeOffset: true,
+		EnableAtModifier: true, EnableNegativeOffset: true, LookbackDelta: lookback,
 		NoStepSubqueryIntervalFn: func(int64) int64 { return time.Minute.Milliseconds() },
 	})
 	if err := e.prepare(ctx); err != nil {
