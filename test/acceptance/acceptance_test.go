@@ -54,7 +54,7 @@ func TestStories(t *testing.T) {
 			"port": command(cmdPort), "web": command(cmdWeb), "start": command(cmdStart), "sig": command(cmdSig), "gone": command(cmdGone),
 			"await": command(cmdAwait), "get": command(cmdGet), "post": command(cmdPost), "mark": command(cmdMark),
 			"downtime": command(cmdDowntime), "pinger": command(cmdPinger), "figure": command(cmdFigure), "fill": command(cmdFill), "irc": command(cmdIRC), "ircd": command(cmdIRCd),
-			"rules": command(cmdRules),
+			"rules": command(cmdRules), "rabbitmq": command(cmdRabbitMQ),
 		},
 	})
 }

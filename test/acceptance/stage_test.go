@@ -24,19 +24,21 @@ type stageKey struct{}
 
 // stage is what one story has standing: processes, servers, pingers and marks.
 type stage struct {
-	dir    string
-	procs  map[string]*launch.Process
-	webs   map[string]*faketarget.HTTP
-	marks  map[string]time.Time
-	stops  map[string]func() // of pingers
-	ircds  map[string]*ircd.Real
-	people map[string]*person // on IRC
+	dir     string
+	procs   map[string]*launch.Process
+	webs    map[string]*faketarget.HTTP
+	marks   map[string]time.Time
+	stops   map[string]func() // of pingers
+	ircds   map[string]*ircd.Real
+	people  map[string]*person // on IRC
+	brokers map[string]*broker
 }
 
 func newStage(env *testscript.Env) *stage {
 	return &stage{
 		dir: env.WorkDir, procs: map[string]*launch.Process{}, webs: map[string]*faketarget.HTTP{},
 		marks: map[string]time.Time{}, stops: map[string]func(){}, ircds: map[string]*ircd.Real{}, people: map[string]*person{},
+		brokers: map[string]*broker{},
 	}
 }
 
@@ -50,6 +52,9 @@ func (s *stage) clear() {
 	}
 	for _, server := range s.ircds {
 		_ = server.Close()
+	}
+	for _, b := range s.brokers {
+		b.end()
 	}
 	for _, p := range s.procs {
 		_ = p.Kill() // how it ended is nobody's concern any more
