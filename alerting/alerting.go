@@ -134,7 +134,7 @@ func (a *Alerting) prepareEngine() (err error) {
 	}
 	a.keeper = newKeeper(a)
 	a.engine, err = engine.New(engine.Options{
-		Dir: a.o.Dir, Log: a.log.With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
+		Dir: a.o.Dir, Log: quietly(a.log).With("engine", "prometheus"), Registry: a.o.Registry, Gatherer: a.o.Gatherer,
 		Notify: a.keeper.notify, ExternalURL: external, Settings: settings, SpaceLow: a.o.Store.SpaceLow,
 		Self: a.o.Self, Own: []string{selfJob, targetsJob},
 	})
