@@ -45,7 +45,7 @@ func openWriter(ctx context.Context, path string) (*conn, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	db, err := sql.Open("sqlite", dsn(path, "synchronous(FULL)", "wal_autocheckpoint(0)",
+	db, err := sql.Open("sqlite", dsn(path, "synchronous("+synchronous+")", "wal_autocheckpoint(0)",
 		"journal_size_limit("+strconv.Itoa(walLimit)+")", "cache_size(-16384)", "foreign_keys(ON)", "temp_store(MEMORY)"))
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)

@@ -24,14 +24,24 @@ import (
 const (
 	topic     = "chaos"
 	consumer  = "actor"
-	producers = 8
-	bodySize  = 1024
+	producers = 64
+	bodySize  = 4096
 	backlog   = 5000 // messages that producers let wait
 )
 
 // child publishes and consumes until it is killed.
 func child(ctx context.Context, mode string) error {
 	data := os.Getenv("COLLIE_CHAOS_DATA")
+	switch mode {
+	case "sync_1":
+		return publishBetweenMarks(ctx, data, 1, 200)
+	case "sync_64":
+		return publishBetweenMarks(ctx, data, 64, 100)
+	case "poison":
+		return dieOf(ctx, data, poison)
+	case "mended":
+		return dieOf(ctx, data, "")
+	}
 	ledger, err := os.OpenFile(os.Getenv("COLLIE_CHAOS_LEDGER"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -96,6 +106,7 @@ func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File, 
 			time.Sleep(time.Millisecond)
 		}
 		key := fmt.Sprintf("%d/%d/%d", os.Getpid(), producer, n)
+		begin := time.Now()
 		err := q.Publish(ctx, queue.Message{Topic: topic, Key: key, Body: body})
 		kind := "a"
 		switch {
@@ -106,7 +117,7 @@ func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File, 
 		case err != nil:
 			return err
 		}
-		if _, err := fmt.Fprintf(ledger, "%s %s\n", kind, key); err != nil {
+		if _, err := fmt.Fprintf(ledger, "%s %s %d\n", kind, key, time.Since(begin).Nanoseconds()); err != nil {
 			return err
 		}
 		if kind != "a" {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/colliehq/collie/internal/queue"
@@ -84,13 +83,14 @@ func count(ctx context.Context, s *store.Store, ledger string) (found result, er
 	for _, n := range acted {
 		found.duplicated += n - 1
 	}
-	return found, eachLine(ledger, 0, func(kind, key string) { found.add(kind, acted[key]) })
+	return found, eachLine(ledger, 0, func(kind, key string, took time.Duration) { found.add(kind, acted[key], took) })
 }
 
-func (r *result) add(kind string, acted int) {
+func (r *result) add(kind string, acted int, took time.Duration) {
 	switch kind {
 	case "a":
 		r.acked++
+		r.waits = append(r.waits, took)
 		if acted == 0 {
 			r.lost++
 		}
@@ -127,12 +127,12 @@ func size(path string) int64 {
 }
 
 func hasLine(path string, from int64, kind string) (found bool, err error) {
-	err = eachLine(path, from, func(k, _ string) { found = found || k+" " == kind })
+	err = eachLine(path, from, func(k, _ string, _ time.Duration) { found = found || k+" " == kind })
 	return found, err
 }
 
 // eachLine reads whole lines: the last may have been cut by a kill.
-func eachLine(path string, from int64, f func(kind, key string)) error {
+func eachLine(path string, from int64, f func(kind, key string, took time.Duration)) error {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -149,8 +149,10 @@ func eachLine(path string, from int64, f func(kind, key string)) error {
 		if err != nil {
 			return err
 		}
-		if kind, key, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
-			f(kind, key)
+		var kind, key string
+		var took int64
+		if n, _ := fmt.Sscan(line, &kind, &key, &took); n == 3 {
+			f(kind, key, time.Duration(took))
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -58,11 +59,20 @@ func main() {
 type result struct {
 	lost, duplicated, faults int
 	acked, refused, unknown  int
+	waits                    []time.Duration // for acknowledgements
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("acknowledged %d refused %d unknown %d\nlost %d duplicated %d faults %d",
-		r.acked, r.refused, r.unknown, r.lost, r.duplicated, r.faults)
+	return fmt.Sprintf("figure queue.chaos_publish_p99_seconds %.4f seconds\nacknowledged %d refused %d unknown %d\nlost %d duplicated %d faults %d",
+		r.p99().Seconds(), r.acked, r.refused, r.unknown, r.lost, r.duplicated, r.faults)
+}
+
+func (r result) p99() time.Duration {
+	if len(r.waits) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(r.waits))
+	return sorted[len(sorted)*99/100]
 }
 
 func trial(ctx context.Context, c config) (result, error) {
@@ -145,9 +155,13 @@ func (t *rounds) start(ctx context.Context, mode string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, self)
-	cmd.Env = append(os.Environ(), childEnv+"="+mode, "COLLIE_CHAOS_DATA="+t.data, "COLLIE_CHAOS_LEDGER="+t.ledger)
+	cmd.Env = childEnviron(mode, t.data, t.ledger)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	return cmd, cmd.Start()
+}
+
+func childEnviron(mode, data, ledger string) []string {
+	return append(os.Environ(), childEnv+"="+mode, "COLLIE_CHAOS_DATA="+data, "COLLIE_CHAOS_LEDGER="+ledger)
 }
 
 // fillAndFree fills the disk until the child is refused, frees it, and waits
@@ -193,7 +207,10 @@ func fill(f *os.File, stop <-chan struct{}) error {
 
 // awaitLedger waits for a new line of a kind in the ledger.
 func (t *rounds) awaitLedger(kind string, limit time.Duration) error {
-	from := size(t.ledger)
+	return t.awaitFrom(size(t.ledger), kind, limit)
+}
+
+func (t *rounds) awaitFrom(from int64, kind string, limit time.Duration) error {
 	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(2 * time.Millisecond) {
 		found, err := hasLine(t.ledger, from, kind)
 		if err != nil || found {
