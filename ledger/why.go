@@ -30,6 +30,9 @@ func (l *Ledger) Why(ctx context.Context, subject string, since time.Time) (reco
 	if err != nil {
 		return record.Story{}, err
 	}
+	if strings.HasPrefix(subject, deliveryPrefix) {
+		return l.whyDelivery(ctx, subject, since)
+	}
 	story := record.Story{Subject: subject}
 	name, isTarget := strings.CutPrefix(subject, signal.TargetSubject(""))
 	if isTarget {
