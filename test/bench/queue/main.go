@@ -21,6 +21,8 @@ type config struct {
 	window time.Duration
 	size   int
 	only   string
+
+	waiting int
 }
 
 func main() {
@@ -30,6 +32,7 @@ func main() {
 	flag.DurationVar(&c.window, "for", 2*time.Second, "length of each measurement")
 	flag.IntVar(&c.size, "size", 4096, "bytes of a message")
 	flag.StringVar(&c.only, "only", "", "run only the trial of this name")
+	flag.IntVar(&c.waiting, "waiting", 1_000_000, "messages that wait while the program is restarted; 0 leaves that out")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of the whole run to this file")
 	flag.Parse()
 	if err := profiled(*profile, func() error { return run(context.Background(), c) }); err != nil {
@@ -107,6 +110,9 @@ func run(ctx context.Context, c config) error {
 	for _, t := range trials(c) {
 		show(t.name, found[t.name])
 	}
+	if c.waiting > 0 && (c.only == "" || c.only == "million") {
+		return million(ctx, c, dir)
+	}
 	return nil
 }
 
@@ -136,6 +142,10 @@ func median(rates []rate, of func(rate) float64) float64 {
 	for i, r := range rates {
 		values[i] = of(r)
 	}
+	return middle(values)
+}
+
+func middle(values []float64) float64 {
 	slices.Sort(values)
 	return values[len(values)/2]
 }
