@@ -143,7 +143,7 @@ func TestGaneshaOfOneVersion(t *testing.T) {
 		options ganesha.Options
 		sized   string
 	}{
-		{"4.1 and later, no rpcbind", ganesha.Options{Protocols: "4", Minors: "1, 2", NoRpcbind: true}, "4.1"},
+		{"4.1 and later without rpcbind", ganesha.Options{Protocols: "4", Minors: "1, 2", NoRpcbind: true}, "4.1"},
 		{"4.0", ganesha.Options{Protocols: "4", Minors: "0"}, "4.0"},
 		{"3", ganesha.Options{Protocols: "3"}, "3"},
 	} {

@@ -28,6 +28,8 @@ type Namespace struct {
 	holder   *launch.Process
 	forwards []net.Listener
 	wait     sync.WaitGroup
+	stop     context.CancelFunc // ends what is passed on
+	stopped  context.Context    //nolint:containedctx // until Close
 }
 
 // NewNamespace makes a namespace, which needs root. Close must be called.
@@ -37,6 +39,7 @@ func NewNamespace(ctx context.Context) (*Namespace, error) {
 		return nil, err
 	}
 	n := &Namespace{holder: holder}
+	n.stopped, n.stop = context.WithCancel(context.Background())
 	err = launch.Await(ctx, "a network namespace", func(context.Context) error {
 		if holder.Tail() != "ready\n" {
 			return errors.New("it is not ready")
@@ -48,6 +51,9 @@ func NewNamespace(ctx context.Context) (*Namespace, error) {
 	}
 	return n, nil
 }
+
+// PID is a process in it, for nsenter.
+func (n *Namespace) PID() int { return n.holder.PID() }
 
 // Enter is what is put before a command for it to run inside.
 func (n *Namespace) Enter() []string {
@@ -86,12 +92,16 @@ func (n *Namespace) pass(outside net.Conn, address string) {
 		return
 	}
 	defer inside.Close() //nolint:errcheck // it is over
+	over := func() {
+		_ = inside.SetDeadline(time.Unix(1, 0))
+		_ = outside.SetDeadline(time.Unix(1, 0))
+	}
+	defer context.AfterFunc(n.stopped, over)()
 	var both sync.WaitGroup
 	for _, way := range [][2]net.Conn{{inside, outside}, {outside, inside}} {
 		both.Go(func() {
 			_, _ = io.Copy(way[0], way[1])
-			_ = way[0].SetDeadline(time.Unix(1, 0)) // ends the other way
-			_ = way[1].SetDeadline(time.Unix(1, 0))
+			over() // the other way, too
 		})
 	}
 	both.Wait()
@@ -128,6 +138,7 @@ func (n *Namespace) Close() error {
 	for _, l := range n.forwards {
 		_ = l.Close()
 	}
+	n.stop()
 	err := n.holder.Kill()
 	n.wait.Wait()
 	return err
