@@ -1,9 +1,11 @@
-// Command queue is the chaos trial of the embedded queue. A child publishes
-// and consumes; this process kills it with SIGKILL, fills its disk, or the
-// child's disk fails a sync, round after round. What was acknowledged is written
-// down outside, and in the end compared with what was acted on. The last line is
-// "lost N duplicated N faults N"; the exit code is 1 if anything was lost or
-// acted on twice.
+// Command queue is the chaos trial of the embedded queue, alone and behind the
+// real program's receiver of webhooks. Alone, a child publishes and consumes;
+// this process kills it with SIGKILL, fills its disk, or the child's disk fails
+// a sync, round after round. What was acknowledged is written down outside, and
+// in the end compared with what was acted on. Then the same happens to collie
+// while 64 producers post to it, and what was answered 202 is looked for in an
+// export. The last line is "lost N duplicated N faults N"; the exit code is 1 if
+// anything was lost, or acted on or stored twice.
 package main
 
 import (
@@ -44,15 +46,33 @@ func main() {
 		}
 		return
 	}
-	found, err := trial(context.Background(), c)
+	found, err := both(context.Background(), c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos queue:", err)
 		os.Exit(1)
 	}
-	fmt.Println(found)
 	if found.lost+found.duplicated > 0 {
 		os.Exit(1)
 	}
+}
+
+// both makes the trial of the queue and that of the receiver, and prints what
+// they found together.
+func both(ctx context.Context, c config) (result, error) {
+	alone, err := trial(ctx, c)
+	if err != nil {
+		return result{}, err
+	}
+	fmt.Printf("figure queue.chaos_publish_p99_seconds %.4f seconds\n", alone.p99().Seconds())
+	received, err := receiverTrial(ctx, c)
+	if err != nil {
+		return result{}, err
+	}
+	fmt.Printf("figure queue.chaos_receiver_p99_seconds %.4f seconds\n", received.p99().Seconds())
+	fmt.Printf("alone: %s\nreceiver: %s\n", alone, received)
+	sum := result{lost: alone.lost + received.lost, duplicated: alone.duplicated + received.duplicated, faults: alone.faults + received.faults}
+	fmt.Printf("lost %d duplicated %d faults %d\n", sum.lost, sum.duplicated, sum.faults)
+	return sum, nil
 }
 
 // result is what the comparison found.
@@ -63,8 +83,8 @@ type result struct {
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("figure queue.chaos_publish_p99_seconds %.4f seconds\nacknowledged %d refused %d unknown %d\nlost %d duplicated %d faults %d",
-		r.p99().Seconds(), r.acked, r.refused, r.unknown, r.lost, r.duplicated, r.faults)
+	return fmt.Sprintf("acknowledged %d refused %d unknown %d lost %d duplicated %d faults %d",
+		r.acked, r.refused, r.unknown, r.lost, r.duplicated, r.faults)
 }
 
 func (r result) p99() time.Duration {
@@ -85,7 +105,7 @@ func trial(ctx context.Context, c config) (result, error) {
 	if err := os.Mkdir(t.data, 0o700); err != nil {
 		return result{}, err
 	}
-	if t.mounted, err = mount(t.data); err != nil {
+	if t.mounted, err = mount(t.data, "128m"); err != nil {
 		return result{}, err
 	}
 	if t.mounted {
@@ -102,7 +122,7 @@ func trial(ctx context.Context, c config) (result, error) {
 }
 
 // mount puts a small file system under dir, which can be filled.
-func mount(dir string) (bool, error) {
+func mount(dir, size string) (bool, error) {
 	if os.Geteuid() != 0 {
 		if os.Getenv("CI") == "true" {
 			return false, errors.New("the disk-full rounds mount a small file system: run it as root")
@@ -110,7 +130,7 @@ func mount(dir string) (bool, error) {
 		slog.Warn("no disk-full rounds: they mount a small file system, which only root may")
 		return false, nil
 	}
-	return true, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=128m,mode=0700")
+	return true, syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0700,size="+size)
 }
 
 // rounds is the trial while it runs.
