@@ -305,7 +305,7 @@ func (m *model) compare() {
 		}
 		diff := m.differ(s.spec.Name, want)
 		for begin := time.Now(); diff != "" && !keeps(m.q, CountsAtOnce) && time.Since(begin) < hang; diff = m.differ(s.spec.Name, want) {
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond)
 		}
 		if diff != "" {
 			m.t.Errorf("%s (-model +queue):\n%s", s.spec.Name, diff)

@@ -18,6 +18,10 @@ type consumer struct {
 	sub  *sub
 	opts queue.Options
 	out  chan queue.Delivery
+
+	// Of exclusive consumers, which take turns in order of arrival.
+	before <-chan struct{} // closed when the one before has settled all
+	ended  chan struct{}
 }
 
 // Consume implements queue.Queue. It begins when the broker can be reached.
@@ -33,6 +37,9 @@ func (q *Queue) Consume(ctx context.Context, subscription string, opts queue.Opt
 		opts.Lease = time.Minute
 	}
 	c := &consumer{q: q, sub: s, opts: opts, out: make(chan queue.Delivery)}
+	if opts.Exclusive {
+		c.before, c.ended = s.queueUp()
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	context.AfterFunc(q.ctx, cancel)
 	q.wg.Go(func() {
@@ -42,6 +49,45 @@ func (q *Queue) Consume(ctx context.Context, subscription string, opts queue.Opt
 	return c.out, nil
 }
 
+// queueUp puts a consumer behind the exclusive ones of this process. Those of
+// others are kept apart by the broker, in no order.
+func (s *sub) queueUp() (before <-chan struct{}, ended chan struct{}) {
+	s.turnMu.Lock()
+	defer s.turnMu.Unlock()
+	before, ended = s.turn, make(chan struct{})
+	s.turn = ended
+	return before, ended
+}
+
+// awaitTurn waits for those before. It reports whether they ended before ctx.
+func (c *consumer) awaitTurn(ctx context.Context) bool {
+	if c.before == nil {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-c.before:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// leave lets the next one have its turn, if no session does.
+func (c *consumer) leave() {
+	if c.ended == nil {
+		return
+	}
+	c.q.wg.Go(func() {
+		if c.before != nil {
+			select {
+			case <-c.before:
+			case <-c.q.ctx.Done():
+			}
+		}
+		close(c.ended)
+	})
+}
+
 // turnAgain is how often a consumer that waits for its turn asks.
 const turnAgain = 200 * time.Millisecond
 
@@ -49,12 +95,19 @@ var errNotOurTurn = errors.New("another exclusive consumer is active")
 
 func (c *consumer) run(ctx context.Context) {
 	defer close(c.out)
+	if !c.awaitTurn(ctx) {
+		c.leave()
+		return
+	}
 	pauses := retry.Policy{Base: 100 * time.Millisecond, Max: 10 * time.Second}
 	for attempt := 1; ctx.Err() == nil; attempt++ {
 		began := time.Now()
-		err := c.session(ctx)
-		if ctx.Err() != nil {
+		lingers, err := c.session(ctx)
+		if lingers {
 			return
+		}
+		if ctx.Err() != nil {
+			break
 		}
 		pause := pauses.Delay(attempt, 0)
 		if errors.Is(err, errNotOurTurn) {
@@ -67,6 +120,7 @@ func (c *consumer) run(ctx context.Context) {
 		}
 		wait(ctx, pause)
 	}
+	c.leave()
 }
 
 func wait(ctx context.Context, d time.Duration) {
@@ -78,24 +132,25 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// session connects and delivers until ctx or the connection ends.
-func (c *consumer) session(ctx context.Context) error {
+// session connects and delivers until ctx or the connection ends. It may linger
+// after ctx, for what the user still holds.
+func (c *consumer) session(ctx context.Context) (lingers bool, err error) {
 	conn, err := c.q.dial(ctx, "consumer of "+c.sub.name)
 	if err != nil {
-		return err
+		return false, err
 	}
 	s := &session{c: c, conn: conn, settled: make(chan struct{}, 1), handed: map[*settler]bool{}, lookAlone: true}
 	if err := s.open(ctx); err != nil {
-		return errors.Join(err, closeConn(conn))
+		return false, errors.Join(err, closeConn(conn))
 	}
 	err = s.deliver(ctx)
 	if ctx.Err() == nil {
 		s.abandon()
-		return errors.Join(err, closeConn(conn))
+		return false, errors.Join(err, closeConn(conn))
 	}
 	s.cancel()
 	c.q.wg.Go(s.linger) // deliveries in hand may still be settled
-	return nil
+	return true, nil
 }
 
 // open takes the turn, if order matters, and begins to consume.

@@ -67,18 +67,26 @@ func (q *Queue) makeRoom(ctx context.Context, topic string, n int) error {
 	return nil
 }
 
+// looks is how often a subscription is looked at before it is full: what just
+// moves into a consumer's hand is seen twice for a moment.
+const looks = 4
+
 // reserve looks at the depth of a subscription that refuses.
 func (q *Queue) reserve(ctx context.Context, s *sub, n int) error {
-	d, err := q.depth(ctx, s)
-	if err != nil {
-		return err
+	holds := 0
+	for look := range looks {
+		d, err := q.depth(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.room.set(q.specOf(s).Limit - d.waiting())
+		if s.room.take(n) {
+			return nil
+		}
+		holds = d.waiting()
+		wait(ctx, time.Duration(look)*20*time.Millisecond)
 	}
-	limit := q.specOf(s).Limit
-	s.room.set(limit - d.waiting())
-	if !s.room.take(n) {
-		return fmt.Errorf("%w: subscription %s holds %d messages", queue.ErrFull, s.name, d.waiting())
-	}
-	return nil
+	return fmt.Errorf("%w: subscription %s holds %d messages", queue.ErrFull, s.name, holds)
 }
 
 // spill sets aside as many of the oldest messages as the limit asks for. What

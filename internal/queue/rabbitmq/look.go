@@ -122,9 +122,25 @@ func (q *Queue) look(ctx context.Context, name string, limit int, counted bool) 
 		if len(items) == 0 {
 			return ctx.Err()
 		}
-		return last.Nack(true, true)
+		if err := last.Nack(true, true); err != nil {
+			return err
+		}
+		return awaitBack(ctx, ch, name, len(items))
 	})
 	return items, err
+}
+
+// awaitBack waits until the queue counts again what was given back, for a
+// moment: somebody else may take it.
+func awaitBack(ctx context.Context, ch *amqp.Channel, name string, n int) error {
+	for range 100 {
+		found, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
+		if err != nil || found.Messages >= n || found.Consumers > 0 {
+			return err
+		}
+		wait(ctx, 10*time.Millisecond)
+	}
+	return nil
 }
 
 func (it *item) entry(state queue.State) queue.Entry {

@@ -90,6 +90,9 @@ type sub struct {
 	room  room
 	hand  hand
 	n     counters
+
+	turnMu sync.Mutex
+	turn   <-chan struct{} // of the last exclusive consumer
 }
 
 // New returns an engine. It connects when it is first used.

@@ -52,6 +52,9 @@ func (s *session) deliver(ctx context.Context) error {
 			continue
 		}
 		next, out := s.next()
+		if ctx.Err() != nil { // even if somebody still receives
+			break
+		}
 		select {
 		case d, ok := <-s.in:
 			if !ok {
@@ -208,8 +211,9 @@ func crashDelay(crashes int) time.Duration {
 }
 
 func (s *session) handAlone(ctx context.Context, it *settler) error {
+	d := it.delivery()
 	for {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil { // even if somebody still receives
 			it.giveBack()
 			return nil
 		}
@@ -219,7 +223,7 @@ func (s *session) handAlone(ctx context.Context, it *settler) error {
 				return errConnection
 			}
 			s.take(ctx, d)
-		case s.c.out <- it.delivery():
+		case s.c.out <- d:
 			s.hand(it, true)
 			return nil
 		case <-ctx.Done():
@@ -248,10 +252,20 @@ func (s *session) cancel() {
 	s.cancelled = make(chan struct{})
 	s.c.q.wg.Go(func() {
 		defer close(s.cancelled)
+		// Its answer comes after everything that the queue sends us because of
+		// what we acknowledged. The library would drop what arrives after the
+		// cancellation, and the broker count it as taken back.
+		d, some, err := s.ch.Get(s.c.sub.names.main, false)
+		if err != nil {
+			return
+		}
 		if s.ch.Cancel(tag, false) != nil {
 			return
 		}
 		for d := range s.in {
+			s.buffer = append(s.buffer, s.newSettler(d, decode(&d, s.c.sub.topic)))
+		}
+		if some {
 			s.buffer = append(s.buffer, s.newSettler(d, decode(&d, s.c.sub.topic)))
 		}
 	})
@@ -280,6 +294,9 @@ func (s *session) linger() {
 	}
 	s.giveBack()
 	s.abandon()
+	if s.c.ended != nil {
+		defer close(s.c.ended)
+	}
 	s.c.q.noteErr(closeConn(s.conn))
 }
 
