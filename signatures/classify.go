@@ -28,14 +28,15 @@ const (
 
 // Classifier reads the log of one job. It needs the same memory for any log.
 type Classifier struct {
-	set    *Set
-	job    Job
-	stream *match.Stream
-	hits   []hits // for each signature
-	after  bool   // a line said that after_script begins
-	bytes  int64
-	lines  int
-	last   byte
+	set      *Set
+	job      Job
+	stream   *match.Stream
+	hits     []hits // for each signature
+	anywhere bool   // scopes do not count: samples are tried
+	after    bool   // a line said that after_script begins
+	bytes    int64
+	lines    int
+	last     byte
 }
 
 // hits are what was seen of one signature.
@@ -114,6 +115,9 @@ func (c *Classifier) found(f match.Found) {
 
 // inScope reports whether the signature looks at this part of the log.
 func (c *Classifier) inScope(one *compiled, section string) bool {
+	if c.anywhere {
+		return true
+	}
 	if (section == "after_script" || c.after) && !one.Scope.AfterScript {
 		return false
 	}

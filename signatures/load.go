@@ -152,8 +152,11 @@ func Parse(file string, text []byte) (f Family, told []Mistake) {
 		told = append(told, Mistake{file, line, message})
 	}
 	root := strictyaml.Parse(text, bad)
-	if root == nil || root.Kind == 0 {
-		return f, append(told, Mistake{file, 0, `the file is empty; begin with "family: NAME"`})
+	if root == nil {
+		return f, told
+	}
+	if root.Kind == 0 {
+		return f, []Mistake{{file, 0, `the file is empty; begin with "family: NAME"`}}
 	}
 	strictyaml.Decode(root, &f, bad)
 	f.File = file
@@ -323,4 +326,12 @@ func oneOf(bad func(path, format string, args ...any), path, got string, valid .
 	if !slices.Contains(valid, got) {
 		bad(path, "unknown word %q%s", got, strictyaml.Suggestion(got, valid))
 	}
+}
+
+// Count is the number of signatures of the families.
+func Count(families []Family) (n int) {
+	for _, f := range families {
+		n += len(f.Signatures)
+	}
+	return n
 }

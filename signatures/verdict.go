@@ -31,6 +31,8 @@ type Finding struct {
 	Vetoes     []Match `json:"vetoes,omitempty"` // what ruled it out
 	Why        string  `json:"why"`              // one sentence
 
+	overruled bool // ruled out by another finding, not by a text of its own
+
 	// Whom it accuses: the hosts that were captured, and what targets provide.
 	Hosts    []string `json:"hosts,omitempty"`
 	Provides string   `json:"provides,omitempty"`
@@ -86,6 +88,7 @@ func (v *Verdict) overrule() {
 		if f.Action != Retry {
 			return false
 		}
+		f.overruled = true
 		f.Why = fmt.Sprintf("%s says that the job failed rightly", by.Signature)
 		if len(by.Matches) > 0 {
 			f.Vetoes = by.Matches[:1]
@@ -118,7 +121,7 @@ func lastLine(f Finding) int {
 // finding is what was seen of a signature, not ok if it does not apply.
 func (c *Classifier) finding(one *compiled, h *hits) (f Finding, ok bool) {
 	matches := h.matches
-	if from := c.bytes - one.Scope.LastBytes; one.Scope.LastBytes > 0 {
+	if from := c.bytes - one.Scope.LastBytes; one.Scope.LastBytes > 0 && !c.anywhere {
 		matches = slices.DeleteFunc(slices.Clone(matches), func(m Match) bool { return m.Offset < from })
 	}
 	fits, asked := c.fits(one)

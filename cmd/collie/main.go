@@ -62,6 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 	commands := []command{a.up(k), a.check(k), a.probe(k), a.status(k), a.downtimes(k), a.why(k)}
 	commands = append(append(commands, a.queue(k)...), a.doctor(k))
+	commands = append(commands, a.signatures(k)...)
 	chosen, code, err := parse(k, args)
 	if code != nil {
 		return *code

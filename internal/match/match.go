@@ -35,6 +35,7 @@ type Set struct {
 
 // pattern is one pattern and what must stand in a line that it matches.
 type pattern struct {
+	source   Pattern
 	re       *regexp.Regexp // nil: a text
 	text     []byte
 	required []string // folded texts of which one must be there; nil: nothing is known
@@ -64,7 +65,7 @@ func compile(p Pattern) (pattern, error) {
 		if p.Expr == "" {
 			return pattern{}, errors.New("an empty text is in every line")
 		}
-		return pattern{text: []byte(p.Expr), required: useful([]string{fold(p.Expr)})}, nil
+		return pattern{source: p, text: []byte(p.Expr), required: useful([]string{fold(p.Expr)})}, nil
 	}
 	re, err := regexp.Compile(p.Expr)
 	if err != nil {
@@ -74,7 +75,7 @@ func compile(p Pattern) (pattern, error) {
 	if err != nil {
 		return pattern{}, err
 	}
-	return pattern{re: re, required: useful(required(tree.Simplify())), edges: edges(tree)}, nil
+	return pattern{source: p, re: re, required: useful(required(tree.Simplify())), edges: edges(tree)}, nil
 }
 
 // edges reports whether the expression asks for the begin or end of something.
@@ -86,6 +87,9 @@ func edges(re *syntax.Regexp) bool {
 		return slices.ContainsFunc(re.Sub, edges)
 	}
 }
+
+// Pattern is the pattern with the index.
+func (s *Set) Pattern(i int) Pattern { return s.patterns[i].source }
 
 // Len is the number of patterns.
 func (s *Set) Len() int { return len(s.patterns) }

@@ -40,9 +40,16 @@ func cost(texts []string) float64 {
 	for _, s := range useful(texts) {
 		_, often := rarest(s, min(4, max(1, len(s)-window+1)))
 		sum += often
+		if len(s) < 2*window-1 {
+			sum += short
+		}
 	}
 	return sum
 }
+
+// short is what a text costs that is too short for the largest stride: as much
+// as one that stands at every two thousandth place.
+const short = 0.0005
 
 // rarest is the offset of the run of n windows of s that is met least, and the
 // share of places at which it is met. A window is of four bytes, and of three if
