@@ -115,20 +115,21 @@ func (c *client) get(ctx context.Context, r road, e endpoint, path string, query
 }
 
 func (c *client) ask(ctx context.Context, e endpoint, path string, query url.Values, login bool) (*answer, error) {
-	u := e.base
-	u.RawQuery = query.Encode()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	address := e.base.String() + path // the path as it is escaped
+	if len(query) > 0 {
+		address += "?" + query.Encode()
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return nil, faultf(probe.Protocol, "%s", plain(err))
 	}
-	r.URL.Path = u.Path + path
 	r.Header.Set("User-Agent", "Collie")
 	if login {
 		r.SetBasicAuth(c.o.Username, c.password.Reveal())
 	}
 	start := time.Now()
 	c.requests.Add(1)
-	resp, err := c.transport.RoundTrip(r) // no client around it: RabbitMQ never redirects, so nothing is followed
+	resp, err := c.transport.RoundTrip(r) //nolint:bodyclose // whoever reads the answer closes it. RabbitMQ never redirects: nothing is followed
 	if err != nil {
 		err = faultOf(err)
 		c.req.Log.Debug("request failed", "url", r.URL.Redacted(), "err", err)
@@ -157,10 +158,10 @@ func (b *counted) Read(p []byte) (int, error) {
 
 // judge says what is wrong with an answer that is not 200.
 func (a *answer) judge() error {
-	switch {
-	case a.status == http.StatusOK:
+	switch a.status {
+	case http.StatusOK:
 		return nil
-	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+	case http.StatusUnauthorized, http.StatusForbidden:
 		return faultf(probe.Auth, "status %d: %s", a.status, a.words())
 	}
 	return faultf(probe.Status, "status %d: %s", a.status, a.words())

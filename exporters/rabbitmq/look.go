@@ -34,7 +34,6 @@ type sight struct {
 type asked struct {
 	endpoint
 	report *report // nil without an answer
-	alarms bool    // the report has the alarms
 	fault  *fault
 	took   time.Duration
 }
@@ -352,6 +351,7 @@ func enough(r require, covered, all int) bool {
 		return covered == all
 	case requireAny:
 		return covered > 0
+	case requireMajority:
 	}
 	return 2*covered > all
 }

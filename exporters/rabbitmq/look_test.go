@@ -57,6 +57,47 @@ func TestManagementOnly(t *testing.T) {
 	}
 }
 
+// TestListIsWhole fails when the user may not see all queues, which the broker
+// says nowhere but in its totals.
+func TestListIsWhole(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	whole := recorded(t, "queues.json")
+	n.answer("/api/queues", "[]")
+	r := probed(t, built(t, "source: management, "+login(n)), "127.0.0.1:1")
+	if r.Success || r.Reason != probe.Auth || !strings.Contains(r.Cause, "0 of 6 queues") {
+		t.Errorf("%v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+	// One that was deleted meanwhile is not missed.
+	n.answers["/api/queues"] = func(w http.ResponseWriter, _ *http.Request) {
+		n.answer("/api/overview", strings.Replace(recorded(t, "overview.json"), `"queues": 6`, `"queues": 5`, 1))
+		fmt.Fprint(w, strings.Replace(whole, `{"arguments":{},"auto_delete":false,"durable":true,"exclusive":false,"messages":3,"messages_ready":3,"messages_unacknowledged":0,"name":"jobs","node":"rabbit@mq1","state":"running","type":"classic","vhost":"/ci"},`, "", 1))
+	}
+	r = probed(t, built(t, "source: management, "+login(n)), "127.0.0.1:1")
+	if !r.Success {
+		t.Errorf("%s: %s", r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{"queues": 5, "messages": 1})
+}
+
+// TestListsOneVirtualHost asks for what is looked at only.
+func TestListsOneVirtualHost(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	asked := make(chan string, 1)
+	n.answers["/api/queues//ci"] = func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.EscapedPath()
+		fmt.Fprint(w, recorded(t, "queues.json"))
+	}
+	r := probed(t, built(t, "source: management, vhosts: [/ci], "+login(n)), "127.0.0.1:1")
+	if !r.Success || <-asked != "/api/queues/%2Fci" {
+		t.Errorf("%s: %s", r.Reason, r.Cause)
+	}
+	expect(t, r, map[string]float64{"queues": 6})
+	r = probed(t, built(t, "source: management, vhosts: [nosuch], "+login(n)), "127.0.0.1:1")
+	if r.Success || !strings.Contains(r.Cause, "virtual host nosuch: status 404") {
+		t.Errorf("%v %s", r.Success, r.Cause)
+	}
+}
+
 // TestFallback takes the management API's list where the metrics do not answer.
 func TestFallback(t *testing.T) {
 	for name, breaks := range map[string]func(*fakeNode){
@@ -67,7 +108,7 @@ func TestFallback(t *testing.T) {
 		"not RabbitMQ": func(n *fakeNode) { n.answer("/metrics/detailed", "<html>log in</html>") },
 		"locked":       func(n *fakeNode) { n.status("/metrics/detailed", 403, "no") },
 		"redirects": func(n *fakeNode) {
-			n.answers["/metrics/detailed"] = http.RedirectHandler("http://169.254.169.254/", 302).ServeHTTP
+			n.answers["/metrics/detailed"] = http.RedirectHandler("http://169.254.169.254/", http.StatusFound).ServeHTTP
 		},
 		"connection resets": func(n *fakeNode) {
 			n.answers["/metrics/detailed"] = func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
@@ -200,21 +241,23 @@ func TestReasons(t *testing.T) {
 		reason  probe.Reason
 		cause   string
 	}{
-		"refused":          {target: closed, reason: probe.Refused, cause: closed + ": connection refused"},
-		"both refused":     {target: closed, options: func(*fakeNode) string { return "username: u, password: p, management: [\"" + closed + "\"]" }, reason: probe.Refused, cause: "connection refused"},
-		"no such host":     {target: "mq.example", reason: probe.DNS, cause: "lookup mq.example"},
-		"guarded":          {target: "169.254.169.254", reason: probe.Unreachable, cause: "never probed"},
-		"not an address":   {target: "ftp://mq", reason: probe.Protocol, cause: "begins with ftp://"},
-		"login in target":  {target: "http://a:b@mq", reason: probe.Protocol, cause: "holds a user"},
-		"plugin disabled":  {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 404, "Not found") }, reason: probe.Status, cause: "status 404: Not found"},
-		"locked":           {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 401, "who?") }, reason: probe.Auth, cause: "status 401: who?"},
-		"a page":           {breaks: func(n *fakeNode) { n.answer("/metrics/detailed", "<html>") }, reason: probe.Protocol, cause: "prometheus plugin"},
-		"a redirect":       {breaks: func(n *fakeNode) { n.answers["/metrics/detailed"] = http.RedirectHandler("/login", 302).ServeHTTP }, reason: probe.Status, cause: "status 302"},
+		"refused":         {target: closed, reason: probe.Refused, cause: closed + ": connection refused"},
+		"both refused":    {target: closed, options: func(*fakeNode) string { return "username: u, password: p, management: [\"" + closed + "\"]" }, reason: probe.Refused, cause: "connection refused"},
+		"no such host":    {target: "mq.example", reason: probe.DNS, cause: "lookup mq.example"},
+		"guarded":         {target: "169.254.169.254", reason: probe.Unreachable, cause: "never probed"},
+		"not an address":  {target: "ftp://mq", reason: probe.Protocol, cause: "begins with ftp://"},
+		"login in target": {target: "http://a:b@mq", reason: probe.Protocol, cause: "holds a user"},
+		"plugin disabled": {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 404, "Not found") }, reason: probe.Status, cause: "status 404: Not found"},
+		"locked":          {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 401, "who?") }, reason: probe.Auth, cause: "status 401: who?"},
+		"a page":          {breaks: func(n *fakeNode) { n.answer("/metrics/detailed", "<html>") }, reason: probe.Protocol, cause: "prometheus plugin"},
+		"a redirect": {breaks: func(n *fakeNode) {
+			n.answers["/metrics/detailed"] = http.RedirectHandler("/login", http.StatusFound).ServeHTTP
+		}, reason: probe.Status, cause: "status 302"},
 		"wrong password":   {breaks: func(n *fakeNode) { n.status("/metrics/detailed", 404, "") }, options: wrong, reason: probe.Auth, cause: "status 401"},
 		"management only":  {options: func(n *fakeNode) string { return "source: management, " + wrong(n) }, reason: probe.Auth, cause: "Login failed"},
 		"broken list":      {breaks: func(n *fakeNode) { n.answer("/api/queues", `[{"name":1}]`) }, options: func(n *fakeNode) string { return "source: management, " + login(n) }, reason: probe.Protocol, cause: "not RabbitMQ's JSON"},
 		"list cut off":     {breaks: func(n *fakeNode) { n.answer("/api/queues", `[{"name":"a"}`) }, options: func(n *fakeNode) string { return "source: management, " + login(n) }, reason: probe.Protocol, cause: "closed the connection"},
-		"TLS to plain":     {options: func(n *fakeNode) string { return "nodes: []" }, target: "https://", reason: probe.TLS, cause: "does not look like a TLS handshake"},
+		"TLS to plain":     {options: func(*fakeNode) string { return "nodes: []" }, target: "https://", reason: probe.TLS, cause: "does not look like a TLS handshake"},
 		"no password file": {options: func(*fakeNode) string { return "username: u, password_file: /nonexistent/p" }, reason: probe.Auth, cause: "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {

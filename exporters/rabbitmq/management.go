@@ -35,6 +35,9 @@ type overview struct {
 		Protocol string `json:"protocol"`
 		Port     int    `json:"port"`
 	} `json:"listeners"`
+	Totals struct {
+		Queues *int `json:"queues"` // also those that the user may not see
+	} `json:"object_totals"`
 }
 
 // node is one element of GET /api/nodes.
@@ -73,7 +76,7 @@ func (c *client) findManager(ctx context.Context, candidates []endpoint) (*manag
 	var first error
 	for _, e := range candidates {
 		m := &manager{at: e}
-		err := c.decode(ctx, e, "/api/overview", nil, &m.overview)
+		err := c.askOverview(ctx, m)
 		if err == nil {
 			return m, nil
 		}
@@ -85,6 +88,10 @@ func (c *client) findManager(ctx context.Context, candidates []endpoint) (*manag
 		}
 	}
 	return nil, first
+}
+
+func (c *client) askOverview(ctx context.Context, m *manager) error {
+	return c.decode(ctx, m.at, "/api/overview", url.Values{"columns": {"node,listeners,object_totals"}}, &m.overview)
 }
 
 // decode asks for a small JSON document.
@@ -227,9 +234,9 @@ func (c *client) askCheck(ctx context.Context, e endpoint, check *check) error {
 	return nil
 }
 
-// listed is one element of GET /api/queues. Counts are null for a queue whose
+// listedQueue is one element of GET /api/queues. Counts are null for a queue whose
 // node is down.
-type listed struct {
+type listedQueue struct {
 	VHost     string   `json:"vhost"`
 	Name      string   `json:"name"`
 	Messages  *float64 `json:"messages"`
@@ -238,15 +245,50 @@ type listed struct {
 	Consumers *float64 `json:"consumers"`
 }
 
-// queues reads the queues of the whole cluster. The parameters leave out the
-// rates, which cost a broker with many queues seconds; with them go the counts
-// of consumers.
+// queues reads the queues of the whole cluster, or of the virtual hosts that
+// are looked at.
 func (c *client) queues(ctx context.Context, m *manager, t *table) error {
+	if len(c.o.VHosts) == 0 {
+		return c.allQueues(ctx, m, t)
+	}
+	for _, vhost := range c.o.VHosts {
+		if err := c.list(ctx, m, "/api/queues/"+url.PathEscape(vhost), t.addListed); err != nil {
+			return fmt.Errorf("virtual host %s: %w", vhost, err)
+		}
+	}
+	return nil
+}
+
+// allQueues holds the list against the number of queues that the node knows of:
+// without a word it leaves out the virtual hosts on which the user has no
+// permission. Queues come and go, so the number is asked for before and after.
+func (c *client) allQueues(ctx context.Context, m *manager, t *table) error {
+	listed, before := 0, m.overview.Totals.Queues
+	err := c.list(ctx, m, "/api/queues", func(q *listedQueue) error {
+		listed++
+		return t.addListed(q)
+	})
+	if err != nil || before == nil || listed >= *before {
+		return err
+	}
+	if err := c.askOverview(ctx, m); err != nil {
+		return err
+	}
+	if after := m.overview.Totals.Queues; after != nil && listed < min(*before, *after) {
+		return faultf(probe.Auth, "the user may see %d of %d queues; on each virtual host it needs a permission, which may be empty: "+
+			"rabbitmqctl set_permissions -p VHOST %s '^$' '^$' '^$'", listed, *after, c.o.Username)
+	}
+	return nil
+}
+
+// list reads one list of queues. The parameters leave out the rates, which cost
+// a broker with many queues seconds; with them go the counts of consumers.
+func (c *client) list(ctx context.Context, m *manager, path string, add func(*listedQueue) error) error {
 	query := url.Values{
 		"disable_stats": {"true"}, "enable_queue_totals": {"true"},
 		"columns": {"vhost,name,messages,messages_ready,messages_unacknowledged,consumers"},
 	}
-	a, err := c.get(ctx, managementRoad, m.at, "/api/queues", query)
+	a, err := c.get(ctx, managementRoad, m.at, path, query)
 	if err != nil {
 		return err
 	}
@@ -254,11 +296,11 @@ func (c *client) queues(ctx context.Context, m *manager, t *table) error {
 	if err := a.judge(); err != nil {
 		return err
 	}
-	return readQueues(a.body, t.addListed)
+	return readQueues(a.body, add)
 }
 
 // readQueues reads a list of queues one by one.
-func readQueues(body io.Reader, add func(*listed) error) error {
+func readQueues(body io.Reader, add func(*listedQueue) error) error {
 	d := json.NewDecoder(body)
 	if start, err := d.Token(); err != nil {
 		return jsonFault(err)
@@ -266,7 +308,7 @@ func readQueues(body io.Reader, add func(*listed) error) error {
 		return faultf(probe.Protocol, "the answer is not a list of queues")
 	}
 	for d.More() {
-		var q listed
+		var q listedQueue
 		if err := d.Decode(&q); err != nil {
 			return jsonFault(err)
 		}

@@ -33,7 +33,7 @@ func TestRealCluster(t *testing.T) {
 	defer cancel()
 	const each = 40
 	for i, url := range c.URLs() {
-		fillNode(t, ctx, url, i, each)
+		fillNode(ctx, t, url, i, each)
 	}
 	endpoints := make([]string, 3)
 	for i, n := range c.Nodes {
@@ -80,7 +80,7 @@ func TestRealCluster(t *testing.T) {
 
 // fillNode declares classic queues and a quorum queue on a node, which leads
 // them, and puts messages into all.
-func fillNode(t *testing.T, ctx context.Context, url string, node, queues int) {
+func fillNode(ctx context.Context, t *testing.T, url string, node, queues int) {
 	t.Helper()
 	conn, err := amqp.Dial(url)
 	if err != nil {

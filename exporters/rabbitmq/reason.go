@@ -49,15 +49,16 @@ func reasonOf(err error) probe.Reason {
 	case !errors.As(err, &number):
 		return probe.Protocol
 	}
-	switch number {
+	switch number { //nolint:exhaustive // the others are no route, or a packet filter of our own
 	case syscall.ECONNREFUSED:
 		return probe.Refused
 	case syscall.ETIMEDOUT:
 		return probe.Timeout
 	case syscall.ECONNRESET, syscall.EPIPE:
 		return probe.Protocol
+	default:
+		return probe.Unreachable
 	}
-	return probe.Unreachable // no route, or a packet filter of our own
 }
 
 func isTimeout(err error) bool {

@@ -74,7 +74,7 @@ func (t *table) addReport(p *report) error {
 
 // addListed takes a queue of the management API, unless a node told of it
 // itself: that is more recent.
-func (t *table) addListed(q *listed) error {
+func (t *table) addListed(q *listedQueue) error {
 	t.sources[fromManagement] = true
 	if _, told := t.index[[2]string{q.VHost, q.Name}]; told || !t.o.inside(q.VHost) {
 		return nil
