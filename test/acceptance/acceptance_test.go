@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	s3test "github.com/colliehq/collie/internal/testkit/s3"
 )
 
 // A story may take this long before it counts as hanging; wall-clock bounds
@@ -54,17 +56,30 @@ func TestStories(t *testing.T) {
 			"port": command(cmdPort), "web": command(cmdWeb), "start": command(cmdStart), "sig": command(cmdSig), "gone": command(cmdGone),
 			"await": command(cmdAwait), "get": command(cmdGet), "post": command(cmdPost), "mark": command(cmdMark),
 			"downtime": command(cmdDowntime), "pinger": command(cmdPinger), "figure": command(cmdFigure), "fill": command(cmdFill), "irc": command(cmdIRC), "ircd": command(cmdIRCd),
+			"disk":  command(cmdDisk),
 			"rules": command(cmdRules), "rabbitmq": command(cmdRabbitMQ),
+			"beaker": command(cmdBeaker), "mounts": command(cmdMounts),
+			"s3":   command(cmdS3),
+			"nfsd": command(cmdNFSd), "samesize": command(cmdSameSize),
 		},
 	})
 }
 
 // condition knows [have:PROGRAM], which is false only outside of CI: there a
-// missing program fails the story.
+// missing program fails the story. [root] is the same about who runs it.
 func condition(name string) (bool, error) {
+	if name == "root" {
+		if root := os.Getuid() == 0; root || os.Getenv("CI") != "true" {
+			return root, nil
+		}
+		return false, errors.New("this story needs root")
+	}
 	program, ok := strings.CutPrefix(name, "have:")
 	if !ok {
 		return false, fmt.Errorf("unknown condition %q", name)
+	}
+	if program == "versitygw" && s3test.Program() != "" {
+		return true, nil // built by test/install, outside of the PATH
 	}
 	_, err := exec.LookPath(program)
 	if err != nil && os.Getenv("CI") == "true" {

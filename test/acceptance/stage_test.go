@@ -15,9 +15,12 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/colliehq/collie/internal/testkit/beaker"
 	"github.com/colliehq/collie/internal/testkit/faketarget"
 	"github.com/colliehq/collie/internal/testkit/ircd"
 	"github.com/colliehq/collie/internal/testkit/launch"
+	s3test "github.com/colliehq/collie/internal/testkit/s3"
+	"github.com/colliehq/collie/internal/testkit/smallfs"
 )
 
 type stageKey struct{}
@@ -31,14 +34,19 @@ type stage struct {
 	stops   map[string]func() // of pingers
 	ircds   map[string]*ircd.Real
 	people  map[string]*person // on IRC
+	disks   map[string]*smallfs.FS
 	brokers map[string]*broker
+
+	labs    map[string]*beaker.Lab // simulated
+	storage storage
 }
 
 func newStage(env *testscript.Env) *stage {
 	return &stage{
 		dir: env.WorkDir, procs: map[string]*launch.Process{}, webs: map[string]*faketarget.HTTP{},
-		marks: map[string]time.Time{}, stops: map[string]func(){}, ircds: map[string]*ircd.Real{}, people: map[string]*person{},
+		marks: map[string]time.Time{}, stops: map[string]func(){}, ircds: map[string]*ircd.Real{}, people: map[string]*person{}, disks: map[string]*smallfs.FS{},
 		brokers: map[string]*broker{},
+		storage: storage{real: map[string]*s3test.Gateway{}, simulated: map[string]*s3test.Fake{}},
 	}
 }
 
@@ -56,11 +64,15 @@ func (s *stage) clear() {
 	for _, b := range s.brokers {
 		b.end()
 	}
+	s.storage.clear()
 	for _, p := range s.procs {
 		_ = p.Kill() // how it ended is nobody's concern any more
 	}
 	for _, w := range s.webs {
 		_ = w.Stop()
+	}
+	for _, d := range s.disks {
+		_ = d.Unmount()
 	}
 }
 
