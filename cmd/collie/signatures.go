@@ -100,7 +100,7 @@ func classify(families []signatures.Family, file string, job signatures.Job) (v 
 		return v, err
 	}
 	var log io.Reader = os.Stdin
-	if file != "-" {
+	if file != "-" && file != "" { // kingpin takes a lone hyphen for an empty word
 		f, err := os.Open(file)
 		if err != nil {
 			return v, err
