@@ -98,7 +98,7 @@ func answer(w http.ResponseWriter, code int, e Envelope[any]) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(e) // the reader may be gone: nobody is left to tell
+	_ = json.NewEncoder(w).Encode(e) //nolint:errchkjson // the reader may be gone: nobody is left to tell
 }
 
 // stats shows every subscription that can be asked for; an engine that cannot

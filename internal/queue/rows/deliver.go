@@ -168,8 +168,12 @@ func (s *Sub) lost(tx Tx, now int64) (lost []lostLease, err error) {
 func (b *Book) crashed(tx Tx, s *Sub, message int64, crashes int) error {
 	state, due, token := ready, int64(0), int64(0)
 	cause := fmt.Sprintf("lease lost %d times: its consumer died or took too long", crashes)
+	limit := s.Spec().CrashLimit
+	if limit < 0 {
+		crashes = 0
+	}
 	switch wait := CrashDelay(crashes); {
-	case crashes >= s.Spec().CrashLimit:
+	case limit > 0 && crashes >= limit:
 		state = parked
 		tx.OnCommit(func() { s.Parked.Add(1) })
 	case wait > 0:

@@ -117,7 +117,7 @@ func Defaults(s queue.Subscription) queue.Subscription {
 	if s.Limit <= 0 {
 		s.Limit = 1_000_000
 	}
-	if s.CrashLimit <= 0 {
+	if s.CrashLimit == 0 {
 		s.CrashLimit = 5
 	}
 	return s

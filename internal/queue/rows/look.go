@@ -66,8 +66,7 @@ func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter, a
 	if f.State != "" && only < 0 {
 		return page, fmt.Errorf("peek into %s: no state %q", s.Spec().Name, f.State)
 	}
-	rows, err := view.QueryContext(ctx, `SELECT m.id, d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body `+
-		peekFrom(only), s.id, only, f.Limit, after)
+	rows, err := view.QueryContext(ctx, peekQuery(only), s.id, only, f.Limit, after)
 	if err != nil {
 		return page, fmt.Errorf("peek into %s: %w", s.Spec().Name, err)
 	}
@@ -87,14 +86,15 @@ func (b *Book) Peek(ctx context.Context, view *sql.Tx, s *Sub, f queue.Filter, a
 	return page, rows.Err()
 }
 
-// peekFrom reads along the index where that is in order: what is ready or set
+// peekQuery reads along the index where that is in order: what is ready or set
 // aside is due at 0.
-func peekFrom(state int64) string {
+func peekQuery(state int64) string {
+	const entry = `SELECT m.id, d.state, d.due, d.attempt, d.cause, m.topic, m.key, m.published, m.headers, m.body `
 	if state == ready || state == parked || state == spilled {
-		return `FROM queue_deliveries d CROSS JOIN queue_messages m ON m.id = d.message
+		return entry + `FROM queue_deliveries d CROSS JOIN queue_messages m ON m.id = d.message
 			WHERE d.subscription = ?1 AND d.state = ?2 AND d.due = 0 AND d.message > ?4 ORDER BY d.message LIMIT ?3`
 	}
-	return `FROM queue_messages m JOIN queue_deliveries d ON d.message = m.id AND d.subscription = ?1
+	return entry + `FROM queue_messages m JOIN queue_deliveries d ON d.message = m.id AND d.subscription = ?1
 		WHERE m.id > ?4 AND (?2 < 0 OR d.state = ?2) ORDER BY m.id LIMIT ?3`
 }
 

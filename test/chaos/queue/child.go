@@ -27,6 +27,7 @@ const (
 	producers = 64
 	bodySize  = 4096
 	backlog   = 5000 // messages that producers let wait
+	patience  = 200 * time.Millisecond
 )
 
 // child publishes and consumes until it is killed.
@@ -102,7 +103,9 @@ func failSyncs(data string) {
 func produce(ctx context.Context, q queue.Queue, producer int, ledger *os.File, waiting func(string) int) error {
 	body := make([]byte, bodySize)
 	for n := 0; ; n++ {
-		for waiting(consumer) > backlog {
+		// A consumer that is held up, by a full disk or by what comes again, must
+		// not end the trial of the producers.
+		for begin := time.Now(); waiting(consumer) > backlog && time.Since(begin) < patience; {
 			time.Sleep(time.Millisecond)
 		}
 		key := fmt.Sprintf("%d/%d/%d", os.Getpid(), producer, n)

@@ -31,7 +31,7 @@ func publishBetweenMarks(ctx context.Context, data string, producers, n int) err
 	}
 	wg.Wait()
 	mark()
-	return errors.Join(append(errs, q.Close(), s.Close())...)
+	return errors.Join(errors.Join(errs...), q.Close(), s.Close())
 }
 
 func mark() { _ = syscall.Fsync(-1) } // EBADF: nothing is synced
