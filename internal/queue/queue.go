@@ -40,11 +40,14 @@ const (
 // Subscription is a durable reader of a topic. It is declared before the first
 // publish, so that nothing durable vanishes.
 type Subscription struct {
-	Topic      string
-	Name       string // unique over all topics
-	Limit      int    // messages that may wait; 0 means 1,000,000
-	OnFull     OnFull
-	CrashLimit int // deliveries that ended in a lost lease before parking; 0 means 5
+	Topic  string
+	Name   string // unique over all topics
+	Limit  int    // messages that may wait; 0 means 1,000,000
+	OnFull OnFull
+	// CrashLimit is how many deliveries may end in a lost lease before the
+	// message is parked; 0 means 5. Negative: a lost lease says nothing of the
+	// message, which comes again at once, for ever.
+	CrashLimit int
 }
 
 // Message is what a publisher hands over.

@@ -29,6 +29,7 @@ const (
 	OldestReady    = "the oldest that waits is known"
 	RetryInPlace   = "what comes again keeps its place"
 	CountsAtOnce   = "counts are exact at once"
+	LooksAreFree   = "what is only looked at, or given back unseen, is never counted as an attempt"
 )
 
 // limited is an engine that does not keep everything.
@@ -68,6 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) queue.Queue, without ...string) {
 		{"not before", notBefore},
 		{"lost lease comes again", lostLease},
 		{"crash victims are parked", crashLimit},
+		{"crashes that do not count", crashesUncounted},
 		{"extend", extend},
 		{"park and redrive", parkAndRedrive},
 		{"redrive by key", redriveByKey},

@@ -12,6 +12,21 @@ import (
 	"github.com/colliehq/collie/retry"
 )
 
+// crashesUncounted: of a relay, a lost lease says nothing of the message.
+func crashesUncounted(t *testing.T, q queue.Queue) {
+	declare(t, q, queue.Subscription{Topic: "a", Name: "a1", CrashLimit: -1})
+	publish(t, q, "a", "k1")
+	in, _ := consume(t, q, "a1", queue.Options{Lease: 20 * time.Millisecond, Exclusive: true})
+	for range 8 { // delays that grow would take hours
+		if d := next(t, in); d.Key != "k1" {
+			t.Fatalf("got %s", d.Key)
+		}
+	}
+	if n := stats(t, q, "a1").Parked; n != 0 {
+		t.Fatalf("%d parked", n)
+	}
+}
+
 func parkAndRedrive(t *testing.T, q queue.Queue) {
 	declare(t, q, queue.Subscription{Topic: "a", Name: "a1"})
 	publish(t, q, "a", "k1")

@@ -193,8 +193,11 @@ func (s *sub) crashed(it *item, now time.Time) {
 	it.token = 0
 	it.cause = fmt.Sprintf("lease lost %d times: its consumer died or took too long", it.crashes)
 	it.state, it.due = queue.Ready, time.Time{}
+	if s.spec.CrashLimit < 0 {
+		it.crashes = 0
+	}
 	switch wait := crashDelay(it.crashes); {
-	case it.crashes >= s.spec.CrashLimit:
+	case s.spec.CrashLimit > 0 && it.crashes >= s.spec.CrashLimit:
 		it.state = queue.Parked
 	case wait > 0:
 		it.state, it.due, it.back = queue.Delayed, now.Add(wait), true

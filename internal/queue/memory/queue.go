@@ -103,7 +103,7 @@ func (q *Queue) declare(spec queue.Subscription) error {
 	if spec.Limit <= 0 {
 		spec.Limit = 1_000_000
 	}
-	if spec.CrashLimit <= 0 {
+	if spec.CrashLimit == 0 {
 		spec.CrashLimit = 5
 	}
 	s := q.subs[spec.Name]

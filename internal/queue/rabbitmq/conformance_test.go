@@ -21,6 +21,7 @@ const hang = 2 * time.Minute
 // why.
 var without = []string{
 	conformance.SameKeyOnce, conformance.RetryHoldsBack, conformance.OldestReady, conformance.RetryInPlace, conformance.CountsAtOnce,
+	conformance.LooksAreFree,
 }
 
 var lastPrefix atomic.Int64

@@ -137,7 +137,7 @@ func (q *Queue) remember(spec queue.Subscription) {
 	if spec.Limit <= 0 {
 		spec.Limit = 1_000_000
 	}
-	if spec.CrashLimit <= 0 {
+	if spec.CrashLimit == 0 {
 		spec.CrashLimit = 5
 	}
 	q.mu.Lock()

@@ -182,7 +182,12 @@ func (s *session) nextAlone(ctx context.Context) error {
 // in the ladder. It reports whether the message is to be delivered now.
 func (s *session) judge(ctx context.Context, d amqp.Delivery, it *item) bool {
 	c := s.c
-	if it.crashes >= c.q.specOf(c.sub).CrashLimit {
+	limit := c.q.specOf(c.sub).CrashLimit
+	if limit < 0 {
+		it.crashes = 0
+		return true
+	}
+	if it.crashes >= limit {
 		if s.move(ctx, d, it, c.sub.names.parked) {
 			c.sub.n.parked.Add(1)
 		}
