@@ -7,6 +7,7 @@ package link
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -163,9 +164,25 @@ func (l *Link) dial(ctx context.Context) (net.Conn, error) {
 	secured := tls.Client(conn, l.c.TLS)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("tls: %w", err)
+		return nil, fmt.Errorf("secure the connection: %w%s", err, advice(err))
 	}
 	return secured, nil
+}
+
+// advice is what to do about a handshake that failed.
+func advice(err error) string {
+	var stranger x509.UnknownAuthorityError
+	var name x509.HostnameError
+	var plain tls.RecordHeaderError
+	switch {
+	case errors.As(err, &stranger):
+		return "; if the server is yours, name the certificate that signed its own as tls.ca_file"
+	case errors.As(err, &name):
+		return "; if the server is known by another name, give it as tls.server_name"
+	case errors.As(err, &plain), errors.Is(err, context.DeadlineExceeded):
+		return "; does the server speak TLS on this port? tls.enabled says whether it does"
+	}
+	return ""
 }
 
 // Send writes a message. There is no answer: what became of it is told by the
