@@ -93,8 +93,24 @@ func (f *Fake) Pages() int64 { return f.pages.Load() }
 
 // Key is the key at a place of the order, from 0.
 func (f *Fake) Key(i int) string {
+	return string(f.appendKey(nil, i))
+}
+
+// appendKey is Key without fmt, which would cost more than all else here.
+func (f *Fake) appendKey(b []byte, i int) []byte {
 	per := (f.keys + f.prefixes - 1) / f.prefixes
-	return fmt.Sprintf("p%03d/obj%07d", i/per, i%per)
+	b = appendDigits(append(b, 'p'), i/per, 3)
+	return appendDigits(append(b, "/obj"...), i%per, 7)
+}
+
+func appendDigits(b []byte, n, digits int) []byte {
+	at := len(b)
+	b = append(b, "0000000"[:digits]...)
+	for i := at + digits - 1; i >= at; i-- {
+		b[i] += byte(n % 10)
+		n /= 10
+	}
+	return b
 }
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request) {
@@ -164,9 +180,11 @@ func (f *Fake) write(out *bufio.Writer, from, to int, faults Faults) {
 	if to < f.keys {
 		fmt.Fprintf(out, `<NextContinuationToken>%s</NextContinuationToken>`, f.Key(to-1))
 	}
+	var key []byte
 	for i := from; i < to; i++ {
 		out.WriteString(`<Contents><Key>`)
-		out.WriteString(f.Key(i))
+		key = f.appendKey(key[:0], i)
+		out.Write(key)
 		out.WriteString(`</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>1024</Size><StorageClass>STANDARD</StorageClass></Contents>`)
 		if faults.BadXML && i == (from+to)/2 {
 			return
