@@ -91,6 +91,16 @@ func edges(re *syntax.Regexp) bool {
 // Pattern is the pattern with the index.
 func (s *Set) Pattern(i int) Pattern { return s.patterns[i].source }
 
+// Portable is the set without the SIMD path, for comparison.
+func (s *Set) Portable() *Set {
+	plain := *s
+	plain.filter.vector.on = false
+	return &plain
+}
+
+// Vector reports whether the set uses the SIMD path of this build and processor.
+func (s *Set) Vector() bool { return s.filter.vector.on }
+
 // Len is the number of patterns.
 func (s *Set) Len() int { return len(s.patterns) }
 
