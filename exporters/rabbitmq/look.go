@@ -282,7 +282,7 @@ func (s *sight) gaps() (all []missing) {
 			all = append(all, missing{n.label(), *n.fault})
 		}
 	}
-	if s.manager == nil {
+	if !s.whole() {
 		return all
 	}
 	answered := s.answered()
@@ -304,24 +304,37 @@ type missing struct {
 	fault fault
 }
 
+// whole says whether the management API tells which nodes there are; else they
+// are those that are named.
+func (s *sight) whole() bool {
+	return s.manager != nil && len(s.manager.nodes) > 0 && (s.o.discovering() || s.o.Source == fromManagement)
+}
+
 // known is how many nodes there are, and of how many the queues are counted: by
 // their own report, or by the list of the management API if they run.
 func (s *sight) known() (all, covered int) {
-	if s.manager == nil || len(s.manager.nodes) == 0 {
-		for _, n := range s.nodes {
-			if n.fault == nil || s.listed {
-				covered++
-			}
-		}
-		return len(s.nodes), covered
-	}
-	answered := s.answered()
-	for _, n := range s.manager.nodes {
-		if answered[n.Name] || n.Running && s.listed {
-			covered++
+	reported := 0
+	for _, n := range s.nodes {
+		if n.fault == nil {
+			reported++
 		}
 	}
-	return len(s.manager.nodes), covered
+	answered, others, members := s.answered(), 0, []node(nil)
+	if s.manager != nil {
+		members = s.manager.nodes
+	}
+	for _, n := range members {
+		if n.Running && s.listed && !answered[n.Name] {
+			others++
+		}
+	}
+	if s.whole() {
+		return len(members), min(len(members), len(answered)+others)
+	}
+	if s.listed && len(members) == 0 {
+		return len(s.nodes), len(s.nodes)
+	}
+	return len(s.nodes), min(len(s.nodes), reported+others)
 }
 
 // verdict is why the probe fails; nil if it succeeds.

@@ -210,6 +210,10 @@ func TestClusterLosesNodes(t *testing.T) {
 	}
 	check("one gone, named", named, true, map[string]float64{"nodes": 3, "nodes_covered": 2, "queues": 3, "messages_ready": 11})
 	check("one gone, all needed", named+", require: all", false, map[string]float64{"nodes_covered": 2, "messages_ready": 11})
+	check("one gone, named, with a user", named+", "+found, true, map[string]float64{
+		"nodes": 3, "nodes_covered": 2, "node_running{node=rabbit2@localhost}": 0, "source{source=management}": 1, "messages_ready": 31,
+	})
+	check("only this one", "discover: false, "+found, true, map[string]float64{"nodes": 1, "nodes_covered": 1, "messages_ready": 0, "source{source=management}": 0})
 	check("one gone, found", found, true, map[string]float64{
 		"nodes": 3, "nodes_covered": 2, "node_running{node=rabbit2@localhost}": 0, "source{source=management}": 1, "queues": 5, "messages_ready": 31,
 	})
