@@ -3,14 +3,18 @@ package webhook
 import (
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 )
 
 // load is what the requests that are worked on take. Both numbers have a limit,
 // beyond which requests are answered that they come too many at once.
 type load struct {
-	requests atomic.Int64
-	memory   atomic.Int64
+	requests atomic.Int64 // that are being stored
+	memory   atomic.Int64 // of bodies that are being read or stored
+	// large is held by the one large body that is being stored, since that needs
+	// it in one piece.
+	large sync.Mutex
 }
 
 // enter makes room for one more request.
@@ -41,65 +45,108 @@ var (
 	errOverloaded = errors.New("too many bodies at once")
 )
 
-// firstChunk is how much is read of a body whose length is not said, or not to
-// be believed yet: whoever says a large length and sends nothing takes no more.
-const firstChunk = 16 << 10
+// Bodies are read in pieces: most fit into the first one; of the others only as
+// much is held as has come, whatever length was announced.
+const (
+	firstPiece = 8 << 10
+	nextPiece  = 64 << 10
+)
+
+// pieces are used again, so that large bodies leave no garbage behind.
+var pieces = sync.Pool{New: func() any { return new([nextPiece]byte) }}
 
 // body is the body of a request and what it takes of the load.
 type body struct {
 	load  *load
 	limit int64 // of all bodies
 	taken int64
-	raw   []byte
+	size  int64
+	parts [][]byte
+	used  []*[nextPiece]byte
+	one   bool // it is in one piece, and the only one of its size
 }
 
-// read reads at most most bytes. Memory grows with what has come, not with what
-// is announced.
+// read reads at most most bytes.
 func (b *body) read(r io.Reader, announced, most int64) error {
 	if announced > most {
 		return errTooLarge
 	}
-	end := most + 1 // one more, to see the end
+	want := int64(firstPiece)
 	if announced >= 0 {
-		end = announced + 1
+		want = min(want, announced)
 	}
-	if err := b.grow(min(firstChunk, end)); err != nil {
-		return err
-	}
-	for {
-		if len(b.raw) == cap(b.raw) {
-			if err := b.grow(max(min(4*int64(cap(b.raw)), end), int64(len(b.raw))+1)); err != nil {
-				return err
-			}
-		}
-		n, err := r.Read(b.raw[len(b.raw):cap(b.raw)])
-		b.raw = b.raw[:len(b.raw)+n]
-		if int64(len(b.raw)) > most {
-			return errTooLarge
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// grow moves the body to a larger place. For a moment both are held.
-func (b *body) grow(size int64) error {
-	if !b.load.take(size, b.limit) {
+	if !b.load.take(want, b.limit) {
 		return errOverloaded
 	}
-	next := make([]byte, len(b.raw), size)
-	copy(next, b.raw)
-	b.load.give(b.taken)
-	b.raw, b.taken = next, size
-	return nil
+	b.taken = want
+	more, err := b.fill(r, make([]byte, want))
+	for more && err == nil && b.size != announced {
+		if b.size > most {
+			return errTooLarge
+		}
+		if !b.load.take(nextPiece, b.limit) {
+			return errOverloaded
+		}
+		b.taken += nextPiece
+		p := pieces.Get().(*[nextPiece]byte)
+		b.used = append(b.used, p)
+		more, err = b.fill(r, p[:])
+	}
+	if err == nil && b.size > most {
+		return errTooLarge
+	}
+	return err
 }
 
-// release gives back what was taken.
+// fill reads into a piece, and says whether there may be more. A body that ends
+// before its announced length is an error, io.ErrUnexpectedEOF, and never short.
+func (b *body) fill(r io.Reader, piece []byte) (more bool, err error) {
+	n := 0
+	for n < len(piece) && err == nil {
+		var got int
+		got, err = r.Read(piece[n:])
+		n += got
+	}
+	b.size += int64(n)
+	b.parts = append(b.parts, piece[:n])
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return true, err
+}
+
+// whole is the body in one piece. Large ones wait for each other.
+func (b *body) whole() []byte {
+	if len(b.parts) == 1 {
+		return b.parts[0]
+	}
+	if b.size > nextPiece {
+		b.load.large.Lock()
+		b.one = true
+	}
+	raw := make([]byte, 0, b.size)
+	for _, p := range b.parts {
+		raw = append(raw, p...)
+	}
+	b.forget()
+	b.parts = [][]byte{raw}
+	return raw
+}
+
+// forget gives the pieces back.
+func (b *body) forget() {
+	for _, p := range b.used {
+		pieces.Put(p)
+	}
+	b.used = nil
+}
+
+// release gives back all that was taken.
 func (b *body) release() {
+	b.forget()
+	if b.one {
+		b.load.large.Unlock()
+	}
 	b.load.give(b.taken)
-	b.raw, b.taken = nil, 0
+	b.parts, b.taken = nil, 0
 }

@@ -46,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, load *load) *metrics {
 	gauge := func(name, help string, of *atomic.Int64) {
 		f.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(of.Load()) })
 	}
-	gauge("collie_webhook_requests_in_flight", "Deliveries that are being read or stored.", &load.requests)
+	gauge("collie_webhook_requests_in_flight", "Deliveries that are proven and are being stored.", &load.requests)
 	gauge("collie_webhook_memory_bytes", "Memory that bodies of deliveries take while they are read and stored.", &load.memory)
 	return &metrics{
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{

@@ -82,26 +82,27 @@ func (w *Webhook) take(r *http.Request, h *hook) (id string, what result, err er
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return "", unsupported, nil
 	}
-	if !w.load.enter(limits.Requests) {
-		return "", overloaded, nil
-	}
-	defer w.load.leave()
 	b := body{load: &w.load, limit: int64(limits.Memory)}
 	defer b.release()
 	if what, err := w.read(r, h, &b); err != nil {
 		return "", what, err
 	}
 	if check != nil {
-		if err := check(b.raw); err != nil {
+		if err := check(b.parts...); err != nil {
 			return "", refused, err
 		}
 	}
-	return w.keep(r, h, b.raw, received)
+	// Only who is proven takes a place: slow strangers keep nobody out.
+	if !w.load.enter(limits.Requests) {
+		return "", overloaded, errOverloaded
+	}
+	defer w.load.leave()
+	return w.keep(r, h, b.whole(), received)
 }
 
 func (w *Webhook) read(r *http.Request, h *hook, b *body) (result, error) {
 	err := b.read(r.Body, r.ContentLength, h.limit)
-	h.metrics.bytes.Add(float64(len(b.raw)))
+	h.metrics.bytes.Add(float64(b.size))
 	switch {
 	case errors.Is(err, errTooLarge):
 		return tooLarge, err

@@ -64,12 +64,14 @@ func (p HMAC) Head(h http.Header, now time.Time) (Body, error) {
 		}
 		before = stamp + p.Separator
 	}
-	return func(raw []byte) error {
+	return func(parts ...[]byte) error {
 		found := false
 		for _, key := range p.Keys {
 			mac := hmac.New(p.hash(), []byte(key.Reveal()))
 			mac.Write([]byte(before))
-			mac.Write(raw)
+			for _, part := range parts {
+				mac.Write(part)
+			}
 			found = hmac.Equal(mac.Sum(nil), got) || found
 		}
 		if !found {

@@ -50,9 +50,9 @@ type Proof interface {
 	Head(h http.Header, now time.Time) (Body, error)
 }
 
-// Body judges the raw body of a delivery. A nil Body means that the headers
-// were proof enough.
-type Body func(raw []byte) error
+// Body judges the raw body of a delivery, which may come in parts. A nil Body
+// means that the headers were proof enough.
+type Body func(parts ...[]byte) error
 
 // None takes everything.
 type None struct{}
@@ -81,9 +81,9 @@ func (a Any) Head(h http.Header, now time.Time) (Body, error) {
 	if len(open) == 0 {
 		return nil, worst
 	}
-	return func(raw []byte) (err error) {
+	return func(parts ...[]byte) (err error) {
 		for _, body := range open {
-			again := body(raw)
+			again := body(parts...)
 			if again == nil {
 				return nil
 			}

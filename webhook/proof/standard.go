@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -87,8 +88,8 @@ func (p *Standard) Head(h http.Header, now time.Time) (Body, error) {
 		return nil, refuse(Malformed, "no signature in "+StandardSignature+" is of version v1 or v1a")
 	}
 	before := id + "." + stamp + "."
-	return func(raw []byte) error {
-		if p.sharedMatch(before, raw, shared) || p.publicMatch(before, raw, public) {
+	return func(parts ...[]byte) error {
+		if p.sharedMatch(before, parts, shared) || p.publicMatch(before, parts, public) {
 			return nil
 		}
 		return refuse(Wrong, "no signature in "+StandardSignature+" was made with a key of ours for this body")
@@ -114,11 +115,13 @@ func parse(list string) (shared, public [][]byte) {
 	return shared, public
 }
 
-func (p *Standard) sharedMatch(before string, body []byte, got [][]byte) (found bool) {
+func (p *Standard) sharedMatch(before string, parts [][]byte, got [][]byte) (found bool) {
 	for _, key := range p.shared {
 		mac := hmac.New(sha256.New, key)
 		mac.Write([]byte(before))
-		mac.Write(body)
+		for _, part := range parts {
+			mac.Write(part)
+		}
 		want := mac.Sum(nil)
 		for _, g := range got {
 			found = hmac.Equal(want, g) || found
@@ -127,11 +130,11 @@ func (p *Standard) sharedMatch(before string, body []byte, got [][]byte) (found 
 	return found
 }
 
-func (p *Standard) publicMatch(before string, body []byte, got [][]byte) bool {
+func (p *Standard) publicMatch(before string, parts [][]byte, got [][]byte) bool {
 	if len(got) == 0 || len(p.public) == 0 {
 		return false
 	}
-	signed := append([]byte(before), body...)
+	signed := append([]byte(before), bytes.Join(parts, nil)...)
 	for _, key := range p.public {
 		for _, g := range got {
 			if ed25519.Verify(key, signed, g) {

@@ -1,0 +1,6 @@
+//go:build race
+
+package webhook
+
+// raced says that memory is not that of the program alone.
+const raced = true
