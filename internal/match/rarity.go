@@ -2,8 +2,15 @@ package match
 
 import (
 	_ "embed"
+	"encoding/binary"
 	"math"
 )
+
+// windows4 tells for each hash of four folded bytes how rare they are in logs, in
+// the unit of pairs.
+//
+//go:embed windows.bin
+var windows4 string
 
 // pairs tells for each two bytes, folded as the filter folds, how rare they are
 // side by side in logs, and behind them for each byte alone: 16 times the
@@ -31,6 +38,9 @@ func expected(s string) float64 {
 			sum -= rarity(s[i])
 		}
 	}
+	if len(s) == window {
+		sum = min(sum, int(windows4[hash(binary.LittleEndian.Uint32([]byte(s))|foldMask)>>16]))
+	}
 	return math.Exp2(-float64(max(sum, 0)) / 16)
 }
 
@@ -48,8 +58,8 @@ func cost(texts []string) float64 {
 }
 
 // short is what a text costs that is too short for the largest stride: as much
-// as one that stands at every two thousandth place.
-const short = 0.0005
+// as one that stands at every hundredth place.
+const short = 0.01
 
 // rarest is the offset of the run of n windows of s that is met least, and the
 // share of places at which it is met. A window is of four bytes, and of three if

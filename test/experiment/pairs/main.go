@@ -1,29 +1,33 @@
-// Command pairs counts how often two bytes stand side by side in the files that
-// it is given, and writes the table that package match chooses its windows by.
+// Command pairs counts how often two and four bytes stand side by side in the
+// files that it is given, and writes the tables that package match chooses its
+// windows by.
 //
-//	go run ./test/experiment/pairs -o internal/match/pairs.bin LOG...
+//	go run ./test/experiment/pairs -o internal/match LOG...
 package main
 
 import (
+	"encoding/binary"
 	"flag"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 )
 
 // size is how many bytes there are once bit 5 does not count.
 const size = 128
 
 func main() {
-	out := flag.String("o", "pairs.bin", "file to write")
+	dir := flag.String("o", "internal/match", "folder to write to")
 	flag.Parse()
-	if err := run(*out, flag.Args()); err != nil {
+	if err := run(*dir, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "pairs:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out string, files []string) error {
+func run(dir string, files []string) error {
+	windows := make([]int, 1<<16)
 	var pairs [size * size]int
 	var bytes [size]int
 	total := 0
@@ -36,10 +40,16 @@ func run(out string, files []string) error {
 			pairs[folded(text[i])*size+folded(text[i+1])]++
 			bytes[folded(text[i])]++
 		}
+		for i := range len(text) - 3 {
+			windows[(binary.LittleEndian.Uint32(text[i:])|0x20202020)*0x9E3779B1>>16]++
+		}
 		total += len(text)
 	}
+	if err := os.WriteFile(filepath.Join(dir, "windows.bin"), rarities(windows, total), 0o644); err != nil {
+		return err
+	}
 	table := append(rarities(pairs[:], total), rarities(bytes[:], total)...)
-	return os.WriteFile(out, table, 0o644)
+	return os.WriteFile(filepath.Join(dir, "pairs.bin"), table, 0o644)
 }
 
 // folded is the index of a byte, as in package match.
