@@ -138,7 +138,7 @@ func (c *carbon) export(s snapshot, malformed, unclaimed float64, start time.Tim
 		age = time.Since(s.last).Seconds()
 	}
 	m.Gauge("probe_beaker_receiving", "1 if beakerd sends; 0 if it was silent for the expiry, or was never heard.", probe.Bool(s.receiving))
-	m.Gauge("probe_beaker_last_gauge_age_seconds", "How long ago the last gauge came; 0 if none ever did.", age)
+	m.Gauge("probe_beaker_silence_seconds", "How long ago the last gauge came; 0 if none ever did.", age)
 	m.Counter("probe_beaker_lines_taken_total", "Lines that were taken in.", s.counts.taken)
 	m.Counter("probe_beaker_lines_late_total", "Gauges left out because a later one had come before them.", s.counts.late)
 	m.Counter("probe_beaker_lines_over_budget_total", "Lines left out because max_series labs, architectures and power types are known.", s.counts.overBudget)
