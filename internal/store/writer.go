@@ -114,16 +114,30 @@ func (s *Store) write(w *conn) {
 	}
 }
 
+// crowd is a batch from which more are expected soon, and yields is how often
+// they are let run first.
+const (
+	crowd  = 8
+	yields = 4
+)
+
 // gather takes what waits already. It does not wait for more: a lone writer
-// pays one sync and no delay.
+// pays one sync and no delay. In a crowd those who were just answered are let
+// run, since they are about to come again.
 func (s *Store) gather(batch []*request) []*request {
+	left := yields
 	for len(batch) < maxBatch && batch[len(batch)-1].alone == nil {
 		select {
 		case r := <-s.requests:
 			batch = append(batch, r)
+			continue
 		default:
+		}
+		if len(batch) < crowd || left == 0 {
 			return batch
 		}
+		left--
+		runtime.Gosched()
 	}
 	return batch
 }
