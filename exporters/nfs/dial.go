@@ -70,11 +70,10 @@ func (a *attempt) dial(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 		}
 	}
 	if !a.privileged {
-		var from netip.AddrPort
-		if a.o.SourceIP.IsValid() {
-			from = netip.AddrPortFrom(a.o.SourceIP.Addr, 0)
+		if a.o.SourceIP.IsValid() { // else nothing is bound: that would use up ports for all servers together
+			d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a.o.SourceIP.Addr, 0))
 		}
-		return opened(d.DialTCP(ctx, "tcp", from, to))
+		return d.DialContext(ctx, "tcp", to.String())
 	}
 	return a.dialPrivileged(ctx, d, to)
 }

@@ -12,14 +12,14 @@ import (
 // the same test there as another process, and the caller returns.
 func Inside(t testing.TB) bool {
 	t.Helper()
-	if os.Getenv(insideVariable) == "true" {
+	if IsInside() {
 		return true
 	}
 	need.Program(t, Programs()...)
 	if os.Getuid() != 0 {
 		need.Missing(t, "this test makes a network namespace: run it as root")
 	}
-	cmd := command(t.Context(), "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.count=1")
+	cmd := Again(t.Context(), "-test.run=^"+regexp.QuoteMeta(t.Name())+"$", "-test.v", "-test.count=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -147,9 +147,12 @@ func (n *Namespace) Close() error {
 // insideVariable marks a test that runs in a namespace of its own.
 const insideVariable = "COLLIE_TEST_INSIDE_NAMESPACE"
 
-// Command is the command that runs this program again with the arguments, in a
-// namespace of its own, where Inside is true.
-func command(ctx context.Context, args ...string) *exec.Cmd {
+// IsInside tells whether this process was started by Again.
+func IsInside() bool { return os.Getenv(insideVariable) == "true" }
+
+// Again is the command that runs this program again with the arguments, in a
+// namespace of its own, which needs root.
+func Again(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "unshare", append([]string{"--net", "--mount", "sh", "-c", private, "sh", os.Args[0]}, args...)...) //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), insideVariable+"=true")
 	return cmd
