@@ -291,7 +291,7 @@ func (s *sight) gaps() (all []missing) {
 		switch {
 		case !n.Running:
 			all = append(all, missing{n.Name, fault{probe.Status, "the node is not running"}})
-		case !answered[n.Name] && !asked && !s.listed:
+		case !answered[n.Name] && !asked && !s.listed && s.o.Source != fromManagement:
 			all = append(all, missing{n.Name, fault{probe.Status, "it is not known where it shows its metrics"}})
 		}
 	}

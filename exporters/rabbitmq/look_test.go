@@ -3,10 +3,14 @@ package rabbitmq
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,7 +68,7 @@ func TestListIsWhole(t *testing.T) {
 	whole := recorded(t, "queues.json")
 	n.answer("/api/queues", "[]")
 	r := probed(t, built(t, "source: management, "+login(n)), "127.0.0.1:1")
-	if r.Success || r.Reason != probe.Auth || !strings.Contains(r.Cause, "0 of 6 queues") {
+	if r.Success || r.Reason != probe.Auth || !strings.HasPrefix(r.Cause, "management") || !strings.Contains(r.Cause, "0 of 6 queues") {
 		t.Errorf("%v %s: %s", r.Success, r.Reason, r.Cause)
 	}
 	// One that was deleted meanwhile is not missed.
@@ -446,5 +450,46 @@ func TestPanicCostsOneAnswer(t *testing.T) {
 	var f *fault
 	if !errors.As(err, &f) || f.reason != probe.Protocol || !strings.Contains(f.cause, "woof") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTLS trusts the authority that is named, and no other.
+func TestTLS(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	secure := httptest.NewTLSServer(n)
+	t.Cleanup(secure.Close)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	if err := os.WriteFile(ca, block, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := probed(t, built(t, "tls_config: {ca_file: "+ca+"}"), secure.URL)
+	if !r.Success {
+		t.Errorf("%s: %s", r.Reason, r.Cause)
+	}
+	r = probed(t, built(t, "tls_config: {ca_file: "+ca+", server_name: other.example}"), secure.URL)
+	if r.Success || r.Reason != probe.TLS || !strings.Contains(r.Cause, "other.example") {
+		t.Errorf("wrong name: %v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+	r = probed(t, built(t, ""), secure.URL)
+	if r.Success || r.Reason != probe.TLS || !strings.Contains(r.Cause, "unknown authority") {
+		t.Errorf("unknown authority: %v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+	r = probed(t, built(t, "tls_config: {ca_file: /nonexistent}"), secure.URL)
+	if r.Success || !strings.Contains(r.Cause, "/nonexistent") {
+		t.Errorf("no file: %v %s: %s", r.Success, r.Reason, r.Cause)
+	}
+}
+
+// TestFoundAddressesAreGuarded dials nothing that the guard refuses, whoever
+// names it.
+func TestFoundAddressesAreGuarded(t *testing.T) {
+	n := newNode(t, "rabbit@mq1")
+	n.answer("/api/overview", `{"node":"x@a","listeners":[{"node":"rabbit@169.254.169.254","protocol":"http/prometheus","port":80},{"node":"b","protocol":"http/prometheus","port":0}]}`)
+	n.answer("/api/nodes", `[{"name":"rabbit@169.254.169.254","running":true}]`)
+	r := probed(t, built(t, "source: metrics, "+login(n)), n.address())
+	if r.Success || r.Reason != probe.Unreachable || !strings.Contains(r.Cause, "never probed") {
+		t.Errorf("%v %s: %s", r.Success, r.Reason, r.Cause)
 	}
 }

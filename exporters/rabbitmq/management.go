@@ -228,8 +228,11 @@ func (c *client) askCheck(ctx context.Context, e endpoint, check *check) error {
 	defer a.body.Close() //nolint:errcheck // it was read
 	check.passed = a.status == http.StatusOK
 	check.answered = check.passed || a.status == http.StatusServiceUnavailable
-	if !check.passed {
-		c.req.Log.Debug("health check not passed", "check", check.name, "status", a.status, "body", a.words())
+	switch {
+	case !check.answered:
+		c.req.Log.Debug("no such health check in this version", "check", check.name, "status", a.status)
+	case !check.passed:
+		c.req.Log.Debug("health check failed", "check", check.name, "body", a.words())
 	}
 	return nil
 }
