@@ -49,7 +49,7 @@ func reasonOf(err error) probe.Reason {
 	case !errors.As(err, &number):
 		return probe.Protocol
 	}
-	switch number { //nolint:exhaustive // the others are no route, or a packet filter of our own
+	switch number {
 	case syscall.ECONNREFUSED:
 		return probe.Refused
 	case syscall.ETIMEDOUT:
@@ -57,7 +57,7 @@ func reasonOf(err error) probe.Reason {
 	case syscall.ECONNRESET, syscall.EPIPE:
 		return probe.Protocol
 	default:
-		return probe.Unreachable
+		return probe.Unreachable // no route, or a packet filter of our own
 	}
 }
 
