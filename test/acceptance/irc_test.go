@@ -17,7 +17,8 @@ import (
 )
 
 // cmdIRCd runs real IRC servers: ircd inspircd|ngircd NAME puts the port into
-// $NAME_PORT; an InspIRCd has linked services, in which accounts are registered.
+// $NAME_PORT; an InspIRCd has linked services, in which accounts are registered,
+// and speaks TLS on $NAME_TLS_PORT with a certificate that $NAME_CA holds.
 func cmdIRCd(ts *testscript.TestScript, s *stage, args []string) error {
 	const usage = usageError("ircd inspircd|ngircd NAME | ircd stop|start NAME | ircd register NAME ACCOUNT PASSWORD")
 	if len(args) < 2 {
@@ -56,9 +57,13 @@ func (s *stage) startIRCd(ctx context.Context, ts *testscript.TestScript, progra
 	if err != nil {
 		return err
 	}
-	_, port, err := net.SplitHostPort(s.ircds[name].Address)
-	ts.Setenv(name+"_PORT", port)
-	return err
+	for suffix, address := range map[string]string{"_PORT": s.ircds[name].Address, "_TLS_PORT": s.ircds[name].TLSAddress} {
+		if _, port, err := net.SplitHostPort(address); err == nil {
+			ts.Setenv(name+suffix, port)
+		}
+	}
+	ts.Setenv(name+"_CA", s.ircds[name].CAFile)
+	return nil
 }
 
 // cmdIRC is a person's client: irc join NAME PORT NICK CHANNEL, irc say NAME
