@@ -173,6 +173,7 @@ func (q *Queue) Redrive(ctx context.Context, subscription string, keys ...string
 	if err != nil {
 		return 0, err
 	}
+	defer s.room.forget()
 	for _, name := range []string{s.names.parked, s.names.spilled} {
 		more, err := q.redrive(ctx, s, name, keys)
 		n += more
