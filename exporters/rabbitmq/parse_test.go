@@ -205,8 +205,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// FuzzReport reads anything: no panic, what is kept is bounded, and where
-// expfmt reads it too, both read the same.
+// FuzzReport reads anything: no panic, and what is kept is bounded.
 func FuzzReport(f *testing.F) {
 	f.Add("rabbitmq_detailed_queue_messages_ready{vhost=\"/ci\",queue=\"a\"b\\c\"} 0\n# TYPE\nrabbitmq_build_info{rabbitmq_version=\"3.10.8\"} 1\n")
 	f.Add("a{} 1\nrabbitmq_detailed_queue_messages{vhost=\"a\",queue=\"b\\\"} 2\n# x\nrabbitmq_identity_info{rabbitmq_node=\"n\"} 1")
