@@ -273,7 +273,7 @@ func (a *attempt) left() {
 // debug tells what the probe does, if anyone reads it.
 func (a *attempt) debug(message string, args ...any) {
 	if a.req.Log.Enabled(context.Background(), slog.LevelDebug) {
-		a.req.Log.Debug(message, args...)
+		a.req.Log.Debug(message, args...) //nolint:sloglint // constants, of its callers
 	}
 }
 

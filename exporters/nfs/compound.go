@@ -44,7 +44,7 @@ func (l *line) send(ctx context.Context, c *compound) (*results, error) {
 	var args xdr.Encoder
 	args.String("") // tag
 	args.Uint32(c.minor)
-	args.Uint32(uint32(len(c.ops))) //nolint:gosec // a few dozen
+	args.Uint32(uint32(len(c.ops)))
 	args.Fixed(c.body.Bytes())
 	d, err := l.call(ctx, rpc.Procedure{Program: programNFS, Version: 4, Number: procCompound}, &args, shortAnswer)
 	if err != nil {

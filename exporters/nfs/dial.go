@@ -86,9 +86,9 @@ func (a *attempt) dialPrivileged(ctx context.Context, d *net.Dialer, to netip.Ad
 			source = netip.IPv4Unspecified()
 		}
 	}
-	first, span := rand.IntN(highestSource-lowestSource+1), highestSource-lowestSource+1 //nolint:gosec // any will do
+	first, span := rand.IntN(highestSource-lowestSource+1), highestSource-lowestSource+1
 	for try := range sourceTries {
-		from := netip.AddrPortFrom(source, uint16(lowestSource+(first+try)%span)) //nolint:gosec // below 1024
+		from := netip.AddrPortFrom(source, uint16(lowestSource+(first+try)%span))
 		conn, err := d.DialTCP(ctx, "tcp", from, to)
 		switch {
 		case errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.EADDRNOTAVAIL):

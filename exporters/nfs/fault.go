@@ -128,14 +128,14 @@ func explain(err error) fault {
 		m := meaningOf(status.code)
 		return fault{reason: m.reason, status: m.status, cause: status.Error()}
 	}
-	if no, ok := errors.AsType[*rpc.Refusal](err); ok {
+	if no, ok := errors.AsType[*rpc.RefusalError](err); ok {
 		return refused(no)
 	}
 	return fault{reason: reasonOf(err), cause: plain(err), noPrivilege: errors.Is(err, errNoPrivilege)}
 }
 
 // refused explains a server that does not do the call.
-func refused(no *rpc.Refusal) fault {
+func refused(no *rpc.RefusalError) fault {
 	switch no.Kind {
 	case rpc.Unauthorized:
 		return fault{reason: probe.Auth, status: "auth", cause: no.Error()}

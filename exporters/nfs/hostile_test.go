@@ -22,7 +22,7 @@ func hostile() map[string]func(rpcserver.Call) []byte {
 	}
 	u := rpcserver.U32
 	return map[string]func(rpcserver.Call) []byte{
-		"a record of 2 GiB":    func(rpcserver.Call) []byte { return append(u(1<<31|1<<31-1), make([]byte, 1<<16)...) },
+		"a record of 2 GiB":    func(rpcserver.Call) []byte { return append(u(1<<32-1), make([]byte, 1<<16)...) },
 		"a fragment of 2 GiB":  func(rpcserver.Call) []byte { return append(u(1<<31-1), make([]byte, 1<<16)...) },
 		"a thousand fragments": func(rpcserver.Call) []byte { return make([]byte, 4000) },
 		"an empty record":      func(rpcserver.Call) []byte { return u(1 << 31) },

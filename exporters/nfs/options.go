@@ -108,7 +108,7 @@ const (
 func allVersions() []version { return []version{v3, v40, v41, v42} }
 
 // minor is the minor version of a version 4.
-func (v version) minor() uint32 { return uint32(strings.IndexByte("012", v[len(v)-1])) } //nolint:gosec // one of the list
+func (v version) minor() uint32 { return uint32(strings.IndexByte("012", v[len(v)-1])) }
 
 // versions are the versions that must all work; none means auto: one of them.
 type versions []version

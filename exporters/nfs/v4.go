@@ -50,7 +50,7 @@ func (a *attempt) pathV4() string { return cmp.Or(a.o.PathV4, a.target.path, a.o
 func (l *line) askMinors(ctx context.Context) fault {
 	defer l.a.measure(nfs4Minors, time.Now())
 	for minor := range l.a.minors {
-		c := newCompound(uint32(minor)) //nolint:gosec // 0 to 2
+		c := newCompound(uint32(minor))
 		c.add(opPutrootfh, "")
 		r, err := l.send(ctx, c)
 		if err == nil {

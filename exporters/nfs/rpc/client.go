@@ -41,7 +41,7 @@ type Client struct {
 
 // NewClient calls over conn, which Close closes.
 func NewClient(conn net.Conn) *Client {
-	c := &Client{conn: conn, xid: rand.Uint32()} //nolint:gosec // tells replies apart, keeps no secret
+	c := &Client{conn: conn, xid: rand.Uint32()}
 	c.in = bufio.NewReaderSize(counted{c}, 2<<10)
 	return c
 }
@@ -59,7 +59,7 @@ func (c *Client) Broken() bool { return c.broken }
 func (c *Client) Cost() Cost { return c.cost }
 
 // Call calls a procedure and gives what reads its results, of which the server
-// can send at most limit bytes. It ends when ctx does. A *Refusal is a server
+// can send at most limit bytes. It ends when ctx does. A *RefusalError is a server
 // that lives but says no.
 func (c *Client) Call(ctx context.Context, p Procedure, who *Identity, args []byte, limit int) (*xdr.Decoder, error) {
 	if c.broken {
@@ -74,7 +74,7 @@ func (c *Client) Call(ctx context.Context, p Procedure, who *Identity, args []by
 	if err == nil {
 		results, err = c.reply(limit)
 	}
-	var no *Refusal
+	var no *RefusalError
 	if err != nil && !errors.As(err, &no) {
 		c.broken = true
 		if ctx.Err() != nil {

@@ -55,15 +55,15 @@ const (
 	Unauthorized
 )
 
-// Refusal is the answer of a server that lives but does not do what was asked.
-type Refusal struct {
+// RefusalError is the answer of a server that lives but does not do what was asked.
+type RefusalError struct {
 	Kind      Kind
 	Low, High uint32 // with VersionMismatch: the versions that it has
 	Auth      uint32 // with Unauthorized: the auth_stat
 }
 
 // Error says it to people.
-func (r *Refusal) Error() string {
+func (r *RefusalError) Error() string {
 	switch r.Kind {
 	case ProgramUnavailable:
 		return "the server does not have this program"
@@ -124,7 +124,7 @@ func (i *Identity) body() []byte {
 var errStray = errors.New("not the reply to this call")
 
 // readReply takes a reply apart and gives what reads its results. The error is
-// a *Refusal if the server says no, errStray if it is about something else.
+// a *RefusalError if the server says no, errStray if it is about something else.
 func readReply(xid uint32, message []byte) (*xdr.Decoder, error) {
 	d := xdr.NewDecoder(message)
 	if got, kind := d.Uint32(), d.Uint32(); d.Err() == nil && (got != xid || kind != messageReply) {
@@ -151,16 +151,16 @@ func readAccepted(d *xdr.Decoder) (*xdr.Decoder, error) {
 	case stat == acceptSuccess:
 		return d, nil
 	case stat == acceptProgUnavail:
-		return nil, &Refusal{Kind: ProgramUnavailable}
+		return nil, &RefusalError{Kind: ProgramUnavailable}
 	case stat == acceptProgMismatch:
-		r := &Refusal{Kind: VersionMismatch, Low: d.Uint32(), High: d.Uint32()}
+		r := &RefusalError{Kind: VersionMismatch, Low: d.Uint32(), High: d.Uint32()}
 		return nil, errors.Join(d.Err(), r)
 	case stat == acceptProcUnavail:
-		return nil, &Refusal{Kind: ProcedureUnavailable}
+		return nil, &RefusalError{Kind: ProcedureUnavailable}
 	case stat == acceptGarbageArgs:
-		return nil, &Refusal{Kind: GarbageArguments}
+		return nil, &RefusalError{Kind: GarbageArguments}
 	case stat == acceptSystemError:
-		return nil, &Refusal{Kind: SystemError}
+		return nil, &RefusalError{Kind: SystemError}
 	default:
 		return nil, fmt.Errorf("%d is no status of an accepted call", stat)
 	}
@@ -172,8 +172,8 @@ func readDenied(d *xdr.Decoder) error {
 	case d.Err() != nil:
 		return d.Err()
 	case why == rejectAuth:
-		return &Refusal{Kind: Unauthorized, Auth: stat}
+		return &RefusalError{Kind: Unauthorized, Auth: stat}
 	default:
-		return &Refusal{Kind: ProtocolMismatch}
+		return &RefusalError{Kind: ProtocolMismatch}
 	}
 }

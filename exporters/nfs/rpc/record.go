@@ -23,7 +23,7 @@ var (
 
 // appendRecord appends a record of one fragment.
 func appendRecord(to, payload []byte) []byte {
-	to = binary.BigEndian.AppendUint32(to, lastFragment|uint32(len(payload))) //nolint:gosec // what we send is short
+	to = binary.BigEndian.AppendUint32(to, lastFragment|uint32(len(payload)))
 	return append(to, payload...)
 }
 

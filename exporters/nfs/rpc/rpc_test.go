@@ -85,7 +85,7 @@ func TestRefusals(t *testing.T) {
 		"the server speaks another version of RPC":         rpcserver.Record(rpcserver.U32(7, 1, 1, 0, 3, 3)),
 	} {
 		_, err := readReply(7, b[4:])
-		var no *Refusal
+		var no *RefusalError
 		if !errors.As(err, &no) || no.Error() != text {
 			t.Errorf("%v, want %q", err, text)
 		}

@@ -35,7 +35,7 @@ func (e *Encoder) Fixed(b []byte) {
 
 // Opaque writes opaque data behind its length (section 4.10).
 func (e *Encoder) Opaque(b []byte) {
-	e.Uint32(uint32(len(b))) //nolint:gosec // what we send is short
+	e.Uint32(uint32(len(b)))
 	e.Fixed(b)
 }
 
@@ -123,7 +123,7 @@ func (d *Decoder) Fixed(n int) []byte {
 // Opaque reads opaque data of at most limit bytes, as Fixed does.
 func (d *Decoder) Opaque(limit int) []byte {
 	n := d.Uint32()
-	if d.err == nil && uint64(n) > uint64(limit) { //nolint:gosec // limits are constants
+	if d.err == nil && uint64(n) > uint64(limit) {
 		d.Fail(fmt.Errorf("%d bytes where at most %d can be", n, limit))
 	}
 	if d.err != nil {

@@ -117,7 +117,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.listens(ctx, "2049", s.process); err != nil {
-		text, _ := os.ReadFile(log) //nolint:errcheck // then there is nothing to show
+		text, _ := os.ReadFile(log)
 		return fmt.Errorf("%w\n%s", err, text)
 	}
 	return nil

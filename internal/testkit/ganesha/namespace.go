@@ -86,12 +86,12 @@ func (n *Namespace) Forward(port int) error {
 
 // pass copies both ways until either side is done.
 func (n *Namespace) pass(outside net.Conn, address string) {
-	defer outside.Close() //nolint:errcheck // it is over
+	defer outside.Close()
 	inside, err := n.dial(address)
 	if err != nil {
 		return
 	}
-	defer inside.Close() //nolint:errcheck // it is over
+	defer inside.Close()
 	over := func() {
 		_ = inside.SetDeadline(time.Unix(1, 0))
 		_ = outside.SetDeadline(time.Unix(1, 0))
@@ -117,12 +117,12 @@ func (n *Namespace) dial(address string) (conn net.Conn, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer outside.Close() //nolint:errcheck // was only read
+	defer outside.Close()
 	inside, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", n.holder.PID()))
 	if err != nil {
 		return nil, err
 	}
-	defer inside.Close() //nolint:errcheck // was only read
+	defer inside.Close()
 	if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("enter the namespace: %w", err)
 	}

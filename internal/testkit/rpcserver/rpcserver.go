@@ -41,7 +41,7 @@ func Start(answer func(Call) []byte) (*Server, error) {
 	if !ok {
 		return nil, errors.Join(errors.New("not a TCP address"), l.Close())
 	}
-	s := &Server{Port: uint16(addr.Port), listener: l, answer: answer, conns: map[net.Conn]bool{}} //nolint:gosec // a port
+	s := &Server{Port: uint16(addr.Port), listener: l, answer: answer, conns: map[net.Conn]bool{}}
 	s.wait.Go(s.accept)
 	return s, nil
 }
@@ -121,7 +121,7 @@ func read(r io.Reader) (Call, error) {
 
 // Record puts the mark of a whole record before a message.
 func Record(message []byte) []byte {
-	return append(U32(1<<31|uint32(len(message))), message...) //nolint:gosec // short
+	return append(U32(1<<31|uint32(len(message))), message...)
 }
 
 // Accept answers a call with results.
@@ -156,7 +156,7 @@ func U64(values ...uint64) (b []byte) {
 
 // Opaque writes bytes behind their length.
 func Opaque(data string) []byte {
-	b := append(U32(uint32(len(data))), data...) //nolint:gosec // short
+	b := append(U32(uint32(len(data))), data...)
 	for len(b)%4 != 0 {
 		b = append(b, 0)
 	}
