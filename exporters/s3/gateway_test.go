@@ -109,7 +109,7 @@ func TestGatewayVersions(t *testing.T) {
 		}
 	}
 	for i := range 5 {
-		if err := c.Client.RemoveObject(t.Context(), bucket, path.Join("d", fmt.Sprint(i)), minio.RemoveObjectOptions{}); err != nil {
+		if err := c.RemoveObject(t.Context(), bucket, path.Join("d", fmt.Sprint(i)), minio.RemoveObjectOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}

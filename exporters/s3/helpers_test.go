@@ -163,7 +163,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 // await probes until the result is as wanted.
 func await(t *testing.T, m probe.Module, target string, holds func(probe.Result) bool) probe.Result {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute) // a guard against hanging
 	for {
 		r := look(t, m, target)
 		if holds(r) {

@@ -43,13 +43,13 @@ type job struct {
 
 // kept is what a job stores.
 type kept struct {
-	Version int
-	Total   *Total   `json:",omitempty"` // the last complete one
-	Learned [][]byte `json:",omitempty"`
-	Place   *place   `json:",omitempty"` // of a listing that is not complete
-	Begun   time.Time
-	Left    float64 // of the budget,
-	LeftAt  time.Time
+	Version int       `json:"version"`
+	Total   *Total    `json:"total,omitempty"` // the last complete one
+	Learned [][]byte  `json:"learned,omitempty"`
+	Place   *place    `json:"place,omitempty"` // of a listing that is not complete
+	Begun   time.Time `json:"begun"`
+	Left    float64   `json:"left"` // of the budget,
+	LeftAt  time.Time `json:"left_at"`
 }
 
 // keptVersion changes when what is stored means something else: then it is

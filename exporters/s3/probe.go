@@ -57,12 +57,7 @@ func during(what string, err error) error {
 
 // failed is the result for an error.
 func failed(m probe.Metrics, err error) probe.Result {
-	r := probe.Fail(m, reasonOf(err), words(err))
-	var refused *api.Error
-	if errors.As(err, &refused) {
-		r.Evidence = refused.Error()
-	}
-	return r
+	return probe.Fail(m, reasonOf(err), words(err))
 }
 
 // check asks for one key: that needs the bucket, the credentials and the right

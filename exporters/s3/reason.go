@@ -116,8 +116,7 @@ func words(err error) string {
 
 // passing tells whether an error may go away by itself soon.
 func passing(err error) bool {
-	var refused *api.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*api.Error](err); ok {
 		return refused.Exhausted() && refused.Code != "QuotaExceeded" || refused.Status >= 500 && !refused.Unknown()
 	}
 	switch reasonOf(err) {

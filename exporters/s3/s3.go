@@ -41,9 +41,9 @@ type S3 struct {
 	pause   time.Duration // after a listing that failed
 
 	mu          sync.Mutex
-	checkpoints Checkpoints // nil: nothing survives
-	background  bool        // there is, or will be, somebody to list
-	run         context.Context
+	checkpoints Checkpoints     // nil: nothing survives
+	background  bool            // there is, or will be, somebody to list
+	run         context.Context //nolint:containedctx // that of Run, for jobs that are asked for while it runs
 	workers     sync.WaitGroup
 	jobs        map[string]*job
 }

@@ -23,13 +23,14 @@ type Source interface {
 type Total struct {
 	listing.Totals
 
-	UploadBytes  int64  // of the parts of unfinished uploads,
-	UploadsSized int64  // of so many of them
-	Versioning   string // off, enabled, suspended or unknown
-	HasVersions  bool   // older versions and delete markers were counted, or there can be none
-	HasUploads   bool   // unfinished uploads were counted
-	Source       string
-	Began, Ended time.Time
+	UploadBytes  int64     `json:"upload_bytes"`  // of the parts of unfinished uploads,
+	UploadsSized int64     `json:"uploads_sized"` // of so many of them
+	Versioning   string    `json:"versioning"`    // off, enabled, suspended or unknown
+	HasVersions  bool      `json:"has_versions"`  // older versions and delete markers were counted, or there can be none
+	HasUploads   bool      `json:"has_uploads"`   // unfinished uploads were counted
+	Source       string    `json:"source"`
+	Began        time.Time `json:"began"`
+	Ended        time.Time `json:"ended"`
 }
 
 // sourceListing is the source that there always is.
@@ -37,10 +38,10 @@ const sourceListing = "listing"
 
 // place is how far a listing came: what is stored of it.
 type place struct {
-	Began      time.Time
-	Versioning string         // empty: not asked yet
-	Keys       *listing.State // of objects or versions
-	KeysDone   bool
+	Began      time.Time      `json:"began"`
+	Versioning string         `json:"versioning"`     // empty: not asked yet
+	Keys       *listing.State `json:"keys,omitempty"` // of objects or versions
+	KeysDone   bool           `json:"keys_done"`
 }
 
 // lister counts by listing.

@@ -25,9 +25,14 @@ type Pager interface {
 
 // Totals are what was counted. Times are Unix seconds, 0 if there are none.
 type Totals struct {
-	Objects, Bytes, Newest    int64
-	Older, OlderBytes, Marker int64 // versions that are not the latest; delete markers
-	Uploads, OldestUpload     int64 // unfinished ones
+	Objects      int64 `json:"objects"`
+	Bytes        int64 `json:"bytes"`
+	Newest       int64 `json:"newest"`
+	Older        int64 `json:"older"` // versions that are not the latest
+	OlderBytes   int64 `json:"older_bytes"`
+	Marker       int64 `json:"markers"` // delete markers
+	Uploads      int64 `json:"uploads"` // unfinished ones
+	OldestUpload int64 `json:"oldest_upload"`
 }
 
 // add counts one entry.
@@ -75,21 +80,21 @@ type Pass struct {
 // State is how far a pass came. It is a value to be kept as JSON; keys are bytes,
 // since they need not be text.
 type State struct {
-	Totals  Totals
-	Spans   []Span
-	Samples [][]byte // evenly spread keys, for the next pass
-	Stride  int      // pages between two of them
-	Pages   int      // that were counted
-	Wasted  int      // pages that told nothing new
+	Totals  Totals   `json:"totals"`
+	Spans   []Span   `json:"spans"`
+	Samples [][]byte `json:"samples"` // evenly spread keys, for the next pass
+	Stride  int      `json:"stride"`  // pages between two of them
+	Pages   int      `json:"pages"`   // that were counted
+	Wasted  int      `json:"wasted"`  // pages that told nothing new
 }
 
 // Span is a part of the keys that was not listed yet: what comes after After
 // (and, of that key, after Mark), up to and including End. No End is no limit.
 type Span struct {
-	After []byte
-	Mark  []byte `json:",omitempty"`
-	End   []byte `json:",omitempty"`
-	Deep  int    `json:",omitempty"` // not all keys of the span share so long a prefix; 0: not known
+	After []byte `json:"after"`
+	Mark  []byte `json:"mark,omitempty"`
+	End   []byte `json:"end,omitempty"`
+	Deep  int    `json:"deep,omitempty"` // not all keys of the span share so long a prefix; 0: not known
 }
 
 // span is one at work.

@@ -62,24 +62,48 @@ func newShelf(latency time.Duration, keys []string) *shelf {
 	return &shelf{keys: slices.Compact(keys), latency: latency}
 }
 
-// buckets are ways in which people name objects.
-func buckets(n int) map[string][]string {
-	r := rand.New(rand.NewPCG(1, 2))
-	all := map[string][]string{"none": nil, "one": {"a"}}
+// names are ways in which people name objects: of so many the ith.
+func names() map[string]func(r *rand.Rand, i, n int) string {
+	day := func(i, n int) time.Time {
+		return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 365 * 24 * time.Hour / time.Duration(n))
+	}
+	return map[string]func(r *rand.Rand, i, n int) string{
+		"one":         func(*rand.Rand, int, int) string { return "a" },
+		"16 prefixes": func(_ *rand.Rand, i, _ int) string { return fmt.Sprintf("p%02d/obj%07d", i%16, i/16) },
+		"one prefix":  func(_ *rand.Rand, i, _ int) string { return fmt.Sprintf("artifacts/project/builds/obj%07d", i) },
+		"dates": func(_ *rand.Rand, i, n int) string {
+			return "logs/" + day(i, n).Format("2006/01/02/150405") + fmt.Sprintf("-%06d.gz", i)
+		},
+		"hashes": func(r *rand.Rand, i, _ int) string { return fmt.Sprintf("%02x/%016x", byte(i), r.Uint64()) },
+		"uuids": func(r *rand.Rand, _, _ int) string {
+			return fmt.Sprintf("%08x-%04x-4%03x", r.Uint32(), uint16(r.Uint32()), r.IntN(4096))
+		},
+		"unicode": func(_ *rand.Rand, i, _ int) string {
+			return fmt.Sprintf("дата/%c%c/%d", rune(0x400+i%64), rune(0x4e00+i%512), i)
+		},
+		"skewed": func(_ *rand.Rand, i, _ int) string {
+			return fmt.Sprintf("%s/%d", []string{"a", "a", "a", "a", "a", "a", "b", "zzz"}[i%8], i)
+		},
+		"bytes": func(r *rand.Rand, _, _ int) string {
+			return string([]byte{byte(1 + r.IntN(255)), byte(1 + r.IntN(255)), byte(1 + r.IntN(255))})
+		},
+	}
+}
+
+// bucket is n keys named in one of these ways.
+func bucket(name string, n int) (keys []string) {
+	r, how := rand.New(rand.NewPCG(1, 2)), names()[name]
 	for i := range n {
-		day := time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 365 * 24 * time.Hour / time.Duration(n))
-		for name, key := range map[string]string{
-			"16 prefixes": fmt.Sprintf("p%02d/obj%07d", i%16, i/16),
-			"one prefix":  fmt.Sprintf("artifacts/project/builds/obj%07d", i),
-			"dates":       "logs/" + day.Format("2006/01/02/150405") + fmt.Sprintf("-%06d.gz", i),
-			"hashes":      fmt.Sprintf("%02x/%016x", byte(i), r.Uint64()),
-			"uuids":       fmt.Sprintf("%08x-%04x-4%03x", r.Uint32(), uint16(r.Uint32()), r.IntN(4096)),
-			"unicode":     fmt.Sprintf("дата/%c%c/%d", rune(0x400+i%64), rune(0x4e00+i%512), i),
-			"skewed":      fmt.Sprintf("%s/%d", []string{"a", "a", "a", "a", "a", "a", "b", "zzz"}[i%8], i),
-			"bytes":       string([]byte{byte(1 + r.IntN(255)), byte(1 + r.IntN(255)), byte(1 + r.IntN(255))}),
-		} {
-			all[name] = append(all[name], key)
-		}
+		keys = append(keys, how(r, i, n))
+	}
+	return keys
+}
+
+// buckets are so many keys of each kind, and none.
+func buckets(n int) map[string][]string {
+	all := map[string][]string{"none": nil}
+	for name := range names() {
+		all[name] = bucket(name, n)
 	}
 	return all
 }
@@ -119,7 +143,7 @@ func TestTotalsAreExact(t *testing.T) {
 // first time and when it has learned.
 func TestMillionKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(50*time.Millisecond, buckets(1_000_000)["16 prefixes"])
+		s := newShelf(50*time.Millisecond, bucket("16 prefixes", 1_000_000))
 		var learned [][]byte
 		for _, what := range []string{"first", "second"} {
 			start := time.Now()
@@ -283,7 +307,7 @@ func TestVersions(t *testing.T) {
 // After its context ends, a pass asks for nothing more.
 func TestCancelledPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newShelf(50*time.Millisecond, buckets(50_000)["hashes"])
+		s := newShelf(50*time.Millisecond, bucket("hashes", 50_000))
 		ctx, cancel := context.WithTimeout(t.Context(), 160*time.Millisecond)
 		defer cancel()
 		if err := New(Options{Pager: s, Parallel: 8}).Run(ctx); !errors.Is(err, context.DeadlineExceeded) {

@@ -180,15 +180,15 @@ func (f *Fake) write(out *bufio.Writer, from, to int, faults Faults) {
 	if to < f.keys {
 		fmt.Fprintf(out, `<NextContinuationToken>%s</NextContinuationToken>`, f.Key(to-1))
 	}
-	var key []byte
+	var key []byte // what cannot be written, Flush tells
 	for i := from; i < to; i++ {
-		out.WriteString(`<Contents><Key>`)
+		_, _ = out.WriteString(`<Contents><Key>`)
 		key = f.appendKey(key[:0], i)
-		out.Write(key)
-		out.WriteString(`</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>1024</Size><StorageClass>STANDARD</StorageClass></Contents>`)
+		_, _ = out.Write(key)
+		_, _ = out.WriteString(`</Key><LastModified>2026-11-22T12:00:00.000Z</LastModified><ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>1024</Size><StorageClass>STANDARD</StorageClass></Contents>`)
 		if faults.BadXML && i == (from+to)/2 {
 			return
 		}
 	}
-	out.WriteString(`</ListBucketResult>`)
+	_, _ = out.WriteString(`</ListBucketResult>`)
 }

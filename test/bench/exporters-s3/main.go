@@ -38,12 +38,13 @@ func main() {
 	probes := flag.Int("probes", 2000, "probes in each measurement")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	do := func() error { return run(ctx, *keys, *rounds, *probes) }
 	if *serve {
 		do = func() error { return server(ctx, *keys, *latency) }
 	}
-	if err := do(); err != nil {
+	err := do()
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench exporters-s3:", err)
 		os.Exit(1)
 	}
