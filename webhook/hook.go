@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/colliehq/collie/internal/secret"
 	"github.com/colliehq/collie/webhook/proof"
@@ -20,6 +21,14 @@ type hook struct {
 	limit    int64    // of the body
 	metrics  *hookMetrics
 	last     *atomic.Int64 // Unix nanoseconds of the last delivery
+	logged   atomic.Int64  // Unix nanoseconds of the last complaint
+}
+
+// mayLog keeps strangers from filling the log: one complaint a second and hook.
+// All are counted.
+func (h *hook) mayLog(now time.Time) bool {
+	last := h.logged.Load()
+	return now.UnixNano()-last > int64(time.Second) && h.logged.CompareAndSwap(last, now.UnixNano())
 }
 
 // alwaysKept headers are stored whoever sends them.

@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, load *load) *metrics {
 	}
 	gauge("collie_webhook_requests_in_flight", "Deliveries that are proven and are being stored.", &load.requests)
 	gauge("collie_webhook_memory_bytes", "Memory that bodies of deliveries take while they are read and stored.", &load.memory)
-	return &metrics{
+	m := &metrics{
 		deliveries: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "collie_webhook_deliveries_total", Help: "Requests to a hook by what became of them. Only stored and repeated were answered with 202.",
 		}, []string{"hook", "result"}),
@@ -81,6 +81,10 @@ func newMetrics(reg prometheus.Registerer, load *load) *metrics {
 			Name: "collie_webhook_spool_oldest_seconds", Help: "For how long the oldest delivery in the spool waits to be handled; 0 if none waits.",
 		}),
 	}
+	for _, outcome := range []string{outcomeSignals, outcomeNothing, outcomeParked, outcomeHeld} {
+		m.handled.WithLabelValues(outcome)
+	}
+	return m
 }
 
 // The outcomes of handling.

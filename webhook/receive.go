@@ -54,7 +54,9 @@ func (w *Webhook) receive(rw http.ResponseWriter, r *http.Request, h *hook, begi
 		accept(rw, id)
 	case refused:
 		h.metrics.refused[proof.ReasonOf(err)].Inc()
-		w.log.Warn("delivery refused", "hook", h.Name, "reason", string(proof.ReasonOf(err)), "remote", r.RemoteAddr, "err", err)
+		if h.mayLog(begin) {
+			w.log.Warn("delivery refused", "hook", h.Name, "reason", string(proof.ReasonOf(err)), "remote", r.RemoteAddr, "err", err)
+		}
 		refuse(rw, http.StatusUnauthorized, err.Error())
 	case tooLarge:
 		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %s; nothing was stored", Size(h.limit)))
@@ -63,7 +65,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, r *http.Request, h *hook, begi
 	case unreadable:
 		refuse(rw, readCode(err), "the body did not come as announced: "+plainError(err))
 	case overloaded, full, failed:
-		if what != overloaded {
+		if what != overloaded && h.mayLog(begin) {
 			w.log.Error("delivery not stored, its sender is asked to try again", "hook", h.Name, "err", err)
 		}
 		rw.Header().Set("Retry-After", retryAfter)
