@@ -141,6 +141,11 @@ func TestPort(t *testing.T) {
 	ours := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "Collie is healthy.") }))
 	defer ours.Close()
 	wantLevel(t, "Collie", Port(ours.Listener.Addr().String()).Look(t.Context())[0], OK)
+	hooks := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error":"there is no such hook"}`, http.StatusNotFound)
+	}))
+	defer hooks.Close()
+	wantLevel(t, "Collie's webhooks", Port(hooks.Listener.Addr().String()).Look(t.Context())[0], OK)
 	wantLevel(t, "not of this machine", Port("192.0.2.1:1").Look(t.Context())[0], Bad)
 }
 

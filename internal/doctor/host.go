@@ -106,8 +106,9 @@ func Port(address string) Check {
 	}}
 }
 
-// collieAt asks who listens: Collie says so, and asks nobody for a password
-// before. One with TLS is not recognised.
+// collieAt asks who listens: the page says that it is Collie, the listener of
+// webhooks that it knows no such hook. One with TLS, or that wants a password,
+// is not recognised.
 func collieAt(ctx context.Context, address string) bool {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -129,7 +130,7 @@ func collieAt(ctx context.Context, address string) bool {
 		}
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		_ = resp.Body.Close() // what was read is enough
-		if strings.Contains(string(body), "Collie") || strings.Contains(string(body), "collie") {
+		if strings.Contains(string(body), "Collie") || strings.Contains(string(body), "there is no such hook") {
 			return true
 		}
 	}
