@@ -77,8 +77,8 @@ type budgeted struct {
 	client *link
 	budget *budget
 	policy retry.Policy
-	wait   bool // for the budget; else a spent one is an error
-	failed func(error)
+	wait   bool        // for the budget; else a spent one is an error
+	went   func(error) // told how each request went, nil for nobody
 }
 
 // How a page is asked for.
@@ -107,17 +107,23 @@ func (b *budgeted) do(ctx context.Context, f func(ctx context.Context) error) er
 		err := f(limited)
 		switch {
 		case err == nil:
+			b.tell(nil)
 			return nil
 		case ctx.Err() != nil:
 			return retry.Stop(errors.Join(ctx.Err(), err))
 		case !passing(err):
 			return retry.Stop(err)
 		}
-		if b.failed != nil {
-			b.failed(err)
-		}
+		b.tell(err)
 		return delayed(err)
 	})
+}
+
+// tell says how the last request went.
+func (b *budgeted) tell(err error) {
+	if b.went != nil {
+		b.went(err)
+	}
 }
 
 // longestDelay bounds how long a server may tell us to wait.

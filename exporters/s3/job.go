@@ -205,7 +205,7 @@ func (j *job) begin() (*lister, error) {
 		return nil, err
 	}
 	source := &lister{client: client, o: o, now: j.s3.now, learned: j.kept.Learned}
-	source.pager = &budgeted{client: client, budget: j.budget, policy: patient(), wait: true, failed: j.stumbled}
+	source.pager = &budgeted{client: client, budget: j.budget, policy: patient(), wait: true, went: j.went}
 	if j.kept.Place != nil {
 		source.place = *j.kept.Place
 	} else {
@@ -215,8 +215,8 @@ func (j *job) begin() (*lister, error) {
 	return source, nil
 }
 
-// stumbled notes an error that is tried again.
-func (j *job) stumbled(err error) {
+// went notes how a request went: an error is tried again, a success ends it.
+func (j *job) went(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.failure = err
@@ -284,6 +284,10 @@ func (j *job) store(ctx context.Context) error {
 	return nil
 }
 
+// longestBreak is how long a listing may have rested that is taken up
+// again: too much of it would be of another time.
+const longestBreak = 24 * time.Hour
+
 // load reads what was stored before a restart. What cannot be read is counted
 // anew.
 func (j *job) load(ctx context.Context) {
@@ -309,6 +313,9 @@ func (j *job) load(ctx context.Context) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if j.s3.now().Sub(k.LeftAt) > longestBreak {
+		k.Place = nil
+	}
 	j.kept = k
 	j.budget.restore(k.Left, k.LeftAt)
 }

@@ -39,7 +39,7 @@ type Client struct {
 
 // Bounds on what an answer may be.
 const (
-	maxListing = 16 << 20 // 1000 keys of 1024 bytes, each byte written as three, and what stands beside them
+	maxListing = 8 << 20 // 1000 keys of 1024 bytes, each byte written as three, and what stands beside them
 	maxError   = 64 << 10
 	maxObject  = 1 << 20 // only our own small objects are read
 )

@@ -38,7 +38,14 @@ type Page struct {
 	body []byte
 }
 
-// fields of an entry, beside which others may stand.
+// Bounds on a page, some times above what S3 has: keys of 1024 bytes, each of
+// which may be sent as three, and 1000 to a page.
+const (
+	maxKey     = 4096
+	maxEntries = 10_000
+)
+
+// reading is a page while it is read.
 type reading struct {
 	page    *Page
 	listing Listing
@@ -119,6 +126,9 @@ func (r *reading) readHead(s *scanner, name []byte) error {
 	case "EncodingType":
 		r.urls = string(text) == "url"
 	case "NextContinuationToken":
+		if len(text) > 2*maxKey {
+			return broken("a token has %d bytes", len(text))
+		}
 		r.page.Token = string(text)
 	case "NextKeyMarker":
 		r.bounds = text
@@ -184,6 +194,10 @@ func (r *reading) keep(marker bool) error {
 	switch {
 	case len(e.Key) == 0:
 		return broken("an entry has no key")
+	case len(e.Key) > 3*maxKey || len(e.ID) > maxKey:
+		return broken("a key or the id of a version has more bytes than there can be")
+	case len(r.page.Entries) == maxEntries:
+		return broken("a page has more than %d entries", maxEntries)
 	case r.listing == Uploads:
 		e.Class, e.Size = Upload, 0
 	case marker:

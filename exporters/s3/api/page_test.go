@@ -96,7 +96,8 @@ func TestBrokenPages(t *testing.T) {
 		"negative": wrap("<Contents><Key>a</Key><Size>-1</Size></Contents>"), "huge": wrap("<Contents><Key>a</Key><Size>99999999999999999999</Size></Contents>"),
 		"time": wrap("<Contents><Key>a</Key><LastModified>soon</LastModified></Contents>"), "truncated": wrap("<IsTruncated>maybe</IsTruncated>"),
 		"encoding": wrap("<EncodingType>url</EncodingType><Contents><Key>%zz</Key></Contents>"), "deep": wrap("<X>" + deep + "</X>"),
-		"behind": wrap("") + "<a/>", "loose text": wrap("abc"), "zero": wrap("<Name>&#0;</Name>"), "misclosed": "<ListBucketResult></Other>",
+		"behind": wrap("") + "<a/>", "loose text": wrap("abc"), "zero": wrap("<Name>&#0;</Name>"), "long key": wrap("<Contents><Key>" + strings.Repeat("k", 20_000) + "</Key></Contents>"),
+		"many": wrap(strings.Repeat("<Contents><Key>k</Key></Contents>", 10_001)), "misclosed": "<ListBucketResult></Other>",
 	} {
 		p := Page{body: []byte(body)}
 		if err := p.parse(Objects); !errors.Is(err, ErrProtocol) {
