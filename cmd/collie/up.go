@@ -25,8 +25,8 @@ import (
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/config"
 	"github.com/colliehq/collie/internal/daemon"
+	"github.com/colliehq/collie/internal/queue"
 	"github.com/colliehq/collie/internal/queue/admin"
-	"github.com/colliehq/collie/internal/queue/sqlite"
 	"github.com/colliehq/collie/internal/store"
 	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
@@ -79,6 +79,10 @@ func (a *app) runUp(ctx context.Context, f upFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	w.store = st
+	if w.messages, err = messagesOf(ctx, loaded.Queue, st, log.With("room", "queue"), reg); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	defer func() { err = errors.Join(err, w.messages.close()) }()
 	group, err := w.assemble(ctx, mux, server)
 	if err != nil {
 		return err
@@ -116,6 +120,7 @@ type wiring struct {
 	machine  exporters.Machine
 	set      *exporters.Set
 	kinds    []probe.Kind
+	messages *messages
 	running  atomic.Pointer[config.Config]
 	exporter *exporters.Exporter
 	ledger   *ledger.Ledger
@@ -131,23 +136,22 @@ func (w *wiring) assemble(ctx context.Context, mux *http.ServeMux, server *daemo
 	if err != nil {
 		return nil, fmt.Errorf("name of this machine: %w", err)
 	}
-	queue := sqlite.New(w.store, sqlite.Options{})
-	admin.New(w.log.With("room", "queue"), admin.Engine{Name: "sqlite", Queue: queue}).Register(mux)
-	if err := w.listeners(ctx, queue, host); err != nil {
+	admin.New(w.log.With("room", "queue"), w.messages.engines()...).Register(mux)
+	if err := w.listeners(ctx, w.messages.shared, host); err != nil {
 		return nil, err
 	}
 	if err := w.talkers(ctx, mux, host); err != nil {
 		return nil, err
 	}
 	if w.webhook, err = webhook.New(ctx, webhook.Options{
-		Config: w.running.Load().Webhooks, Store: w.store, Queue: queue, Registry: w.registry,
+		Config: w.running.Load().Webhooks, Store: w.store, Queue: w.messages.local, Registry: w.registry,
 		Log: w.log.With("room", "webhook"), Source: "webhook/" + host,
 	}); err != nil {
 		return nil, fmt.Errorf("webhooks: %w", err)
 	}
 	reload := daemon.NewReloader(w.log, w.registry, w.reload)
 	group := daemon.NewGroup(w.log, drain,
-		[]daemon.Task{server, w.store.Guard()},
+		append([]daemon.Task{server, w.store.Guard()}, w.messages.tasks()...),
 		[]daemon.Task{w.ledger, w.bot},
 		w.probers(),
 		[]daemon.Task{w.alerting, w.webhook.Mapper()},
@@ -174,7 +178,7 @@ func (w *wiring) probers() []daemon.Task {
 
 // listeners makes the rooms that receive signals: they declare their
 // subscriptions before anybody publishes.
-func (w *wiring) listeners(ctx context.Context, queue *sqlite.Queue, host string) (err error) {
+func (w *wiring) listeners(ctx context.Context, queue queue.Queue, host string) (err error) {
 	c := w.running.Load()
 	if w.ledger, err = ledger.New(ledger.Options{
 		Config: c.Ledger, Store: w.store, Queue: queue, Registry: w.registry, Log: w.log.With("room", "ledger"),

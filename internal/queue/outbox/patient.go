@@ -1,0 +1,123 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/retry"
+)
+
+// Patient is a broker's queue for those who start while the broker is away: a
+// subscription that cannot be declared now is declared once the broker is there,
+// before anything is read from it.
+type Patient struct {
+	queue.Queue
+	log *slog.Logger
+
+	mu      sync.Mutex
+	pending map[string]queue.Subscription
+}
+
+// NewPatient returns the queue with patience.
+func NewPatient(q queue.Queue, log *slog.Logger) *Patient {
+	return &Patient{Queue: q, log: log, pending: map[string]queue.Subscription{}}
+}
+
+// tryFor bounds how long a start waits for the broker.
+const tryFor = 5 * time.Second
+
+// Declare declares what it can. It fails only for what will never be right.
+func (p *Patient) Declare(ctx context.Context, subs ...queue.Subscription) error {
+	for _, s := range subs {
+		if s.Name == "" || s.Topic == "" {
+			return fmt.Errorf("declare subscription %q of topic %q: both names are needed", s.Name, s.Topic)
+		}
+		within, cancel := context.WithTimeout(ctx, tryFor)
+		err := p.Queue.Declare(within, s)
+		cancel()
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return err
+		}
+		p.log.Warn("the broker cannot be asked; the subscription is declared later", "subscription", s.Name, "err", err)
+		p.mu.Lock()
+		p.pending[s.Name] = s
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// Consume reads the subscription, from when it could be declared on.
+func (p *Patient) Consume(ctx context.Context, name string, o queue.Options) (<-chan queue.Delivery, error) {
+	p.mu.Lock()
+	s, wait := p.pending[name]
+	p.mu.Unlock()
+	if !wait {
+		return p.Queue.Consume(ctx, name, o)
+	}
+	out := make(chan queue.Delivery)
+	go func() { // ends with ctx, and closes what its reader waits for
+		defer close(out)
+		p.late(ctx, s, o, out)
+	}()
+	return out, nil
+}
+
+// late declares until the broker takes it, then hands over what comes.
+func (p *Patient) late(ctx context.Context, s queue.Subscription, o queue.Options, out chan<- queue.Delivery) {
+	var in <-chan queue.Delivery
+	err := retry.Do(ctx, retry.Policy{Base: time.Second, Max: 30 * time.Second, Jitter: 0.2}, func(ctx context.Context) (err error) {
+		in, err = p.open(ctx, s, o)
+		return err
+	})
+	if err == nil {
+		forward(ctx, in, out)
+	}
+}
+
+func (p *Patient) open(ctx context.Context, s queue.Subscription, o queue.Options) (<-chan queue.Delivery, error) {
+	if err := p.declareLate(ctx); err != nil {
+		return nil, err
+	}
+	return p.Queue.Consume(ctx, s.Name, o)
+}
+
+// Publish publishes once every subscription is there: what is published before
+// would not reach those that come later.
+func (p *Patient) Publish(ctx context.Context, msgs ...queue.Message) error {
+	if err := p.declareLate(ctx); err != nil {
+		return err
+	}
+	return p.Queue.Publish(ctx, msgs...)
+}
+
+// declareLate declares what could not be declared before.
+func (p *Patient) declareLate(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.pending)) {
+		if err := p.Queue.Declare(ctx, p.pending[name]); err != nil {
+			return err
+		}
+		delete(p.pending, name)
+		p.log.Info("subscription declared", "subscription", name)
+	}
+	return nil
+}
+
+func forward(ctx context.Context, in <-chan queue.Delivery, out chan<- queue.Delivery) {
+	for d := range in {
+		select {
+		case out <- d:
+		case <-ctx.Done(): // its lease gives it back
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/queue/memory"
+)
+
+// away is a broker that can be unreachable.
+type away struct {
+	queue.Queue
+	gone atomic.Bool
+}
+
+var errGone = errors.New("connection refused")
+
+func (a *away) Declare(ctx context.Context, subs ...queue.Subscription) error {
+	if a.gone.Load() {
+		return errGone
+	}
+	return a.Queue.Declare(ctx, subs...)
+}
+
+func TestNothingIsPublishedBeforeEverySubscriptionIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		broker := &away{Queue: memory.New()}
+		defer broker.Close()
+		broker.gone.Store(true)
+		p := NewPatient(broker, slog.New(slog.DiscardHandler))
+		if err := p.Declare(ctx, queue.Subscription{Topic: "t", Name: "a"}, queue.Subscription{Topic: "t", Name: "b"}); err != nil {
+			t.Fatal(err)
+		}
+		in, err := p.Consume(ctx, "b", queue.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Publish(ctx, queue.Message{Topic: "t", Key: "1"}); !errors.Is(err, errGone) {
+			t.Fatalf("published while the broker is away: %v", err)
+		}
+		time.Sleep(time.Minute)
+		broker.gone.Store(false)
+		if err := p.Publish(ctx, queue.Message{Topic: "t", Key: "1"}); err != nil {
+			t.Fatal(err)
+		}
+		d := <-in
+		if d.Key != "1" || d.Subscription != "b" {
+			t.Errorf("%s of %s, want 1 of b", d.Key, d.Subscription)
+		}
+		if err := d.Ack(ctx); err != nil {
+			t.Error(err)
+		}
+		waiting, err := p.Peek(ctx, "a", queue.Filter{})
+		if err != nil || len(waiting) != 1 {
+			t.Errorf("the other subscription has %v, %v", waiting, err)
+		}
+		cancel()
+		for range in { //nolint:revive // until it is closed
+		}
+	})
+}
