@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/colliehq/collie/internal/config"
 	"github.com/colliehq/collie/internal/doctor"
+	"github.com/colliehq/collie/webhook"
 )
 
 // doctorFlags are the flags of "collie doctor": those of "collie up" that say
@@ -75,8 +77,8 @@ func (a *app) checks(f doctorFlags, begin time.Time) []doctor.Check {
 	if mistakes != nil {
 		return checks
 	}
-	if c.Webhooks.ListenAddress != "" {
-		checks = append(checks, doctor.Port(c.Webhooks.ListenAddress))
+	if c.Webhooks.ListenAddress != "" || len(c.Webhooks.Hooks) > 0 {
+		checks = append(checks, doctor.Port(cmp.Or(c.Webhooks.ListenAddress, webhook.DefaultAddress)))
 	}
 	if b := a.broker(c); b != nil {
 		checks = append(checks, doctor.Topology(b))
