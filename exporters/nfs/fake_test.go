@@ -1,6 +1,7 @@
 package nfs_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -198,6 +199,34 @@ func TestSilence(t *testing.T) {
 				t.Errorf("%d mounts, %d client ids are left; the server did %s", mounts, clients, n.Steps())
 			}
 		})
+	}
+}
+
+// TestScraperLeaves: when nobody waits for the answer any more, the probe ends,
+// and takes with it what it made on the server.
+func TestScraperLeaves(t *testing.T) {
+	for _, version := range []string{"3", "4.1"} {
+		n := simulated(t)
+		asked := make(chan struct{}, 2)
+		silent := rpcserver.Reaction{Raw: func(rpcserver.Call) []byte {
+			asked <- struct{}{}
+			return nil
+		}}
+		n.On("mnt", silent)
+		n.On("getattr", silent)
+		m := at(t, n, "versions: ["+version+"]")
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-asked
+			cancel()
+		}()
+		start := time.Now()
+		r := probe.Run(ctx, m, probe.Request{Target: "localhost:/export", Resolver: names{"localhost": {"127.0.0.1"}}})
+		want(t, r, probe.Timeout, "the probe was cancelled")
+		wantClean(t, n, r)
+		if took := time.Since(start); took > 20*time.Second {
+			t.Errorf("took %s", took)
+		}
 	}
 }
 

@@ -87,6 +87,13 @@ func TestGanesha(t *testing.T) {
 		wantSeries(t, r, map[string]string{"probe_nfs_privileged_port": "1"})
 		want(t, look(t, with(t, "{privileged_port: always, versions: [3, 4.0, 4.1]}"), "127.0.0.1:/secure"), probe.None, "")
 	})
+	t.Run("IPv6", func(t *testing.T) {
+		r := look(t, every, "[::1]:2049:/export")
+		want(t, r, probe.None, "")
+		wantDF(t, r, s.Dir, "3", "4.0", "4.1", "4.2")
+		wantSeries(t, r, map[string]string{"probe_ip_protocol": "6"})
+		want(t, look(t, with(t, "{privileged_port: always}"), "[::1]:/secure"), probe.None, "")
+	})
 	t.Run("nothing is left", func(t *testing.T) { wantNoClients(t, s) })
 	t.Run("stopped", func(t *testing.T) { stopped(t, s) })
 }
