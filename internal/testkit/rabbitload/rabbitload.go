@@ -4,6 +4,7 @@ package rabbitload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,7 +47,7 @@ func Fill(ctx context.Context, url, prefix string, n int) (*Load, error) {
 	}
 	l := &Load{conn}
 	if err := l.fill(ctx, prefix, n); err != nil {
-		return nil, fmt.Errorf("fill %d queues: %w (closing: %w)", n, err, l.Close())
+		return nil, errors.Join(fmt.Errorf("fill %d queues: %w", n, err), l.Close())
 	}
 	return l, nil
 }
