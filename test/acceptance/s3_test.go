@@ -36,7 +36,7 @@ func (s *storage) clear() {
 	}
 }
 
-const s3Usage = usageError("s3 start|stop NAME | s3 fill NAME BUCKET N | s3 versions NAME BUCKET | s3 empty NAME BUCKET | " +
+const errS3Usage = usageError("s3 start|stop NAME | s3 fill NAME BUCKET N | s3 versions NAME BUCKET | s3 empty NAME BUCKET | " +
 	"s3 simulate NAME KEYS PREFIXES LATENCY | s3 break NAME slowdown|no | s3 listed NAME N | s3 atmost NAME N | s3 quiet NAME")
 
 // cmdS3 runs object storage. A real server: start puts its port into $NAME_PORT
@@ -47,7 +47,7 @@ const s3Usage = usageError("s3 start|stop NAME | s3 fill NAME BUCKET N | s3 vers
 // for so many pages, atmost wants no more, quiet wants no requests any more.
 func cmdS3(ts *testscript.TestScript, s *stage, args []string) error {
 	if len(args) < 2 {
-		return s3Usage
+		return errS3Usage
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*awaitLimit)
 	defer cancel()
@@ -83,7 +83,7 @@ func cmdS3(ts *testscript.TestScript, s *stage, args []string) error {
 		}
 		return nil
 	}
-	return s3Usage
+	return errS3Usage
 }
 
 func (s *stage) startStorage(ctx context.Context, ts *testscript.TestScript, name string) error {
@@ -100,7 +100,7 @@ func (s *stage) startStorage(ctx context.Context, ts *testscript.TestScript, nam
 
 func (s *stage) simulateStorage(ctx context.Context, ts *testscript.TestScript, name string, args []string) error {
 	if len(args) != 3 {
-		return s3Usage
+		return errS3Usage
 	}
 	keys, err := strconv.Atoi(args[0])
 	if err != nil {
@@ -156,7 +156,7 @@ func simulated(ctx context.Context, f *s3test.Fake, what, arg string) error {
 	case what == "quiet":
 		return quiet(f)
 	}
-	return s3Usage
+	return errS3Usage
 }
 
 // quiet wants no requests for longer than a page takes.
@@ -208,7 +208,7 @@ func fillVersions(ctx context.Context, c *minio.Core, bucket string) error {
 		}
 	}
 	for i := range 4 {
-		if err := c.Client.RemoveObject(ctx, bucket, fmt.Sprint("object-", i), minio.RemoveObjectOptions{}); err != nil {
+		if err := c.RemoveObject(ctx, bucket, fmt.Sprint("object-", i), minio.RemoveObjectOptions{}); err != nil {
 			return err
 		}
 	}
