@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -199,9 +200,7 @@ func (r *rig) request(hook string, h http.Header, body string) *http.Request {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for name, values := range h {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, h)
 	return req
 }
 

@@ -56,12 +56,12 @@ func newHook(c Hook) (*hook, error) {
 	if h.proof, err = s.Prove(settings); err != nil {
 		return nil, fmt.Errorf("hook %s: %w", c.Name, err)
 	}
-	if any, ok := h.proof.(proof.Any); ok {
-		switch len(any) {
+	if several, ok := h.proof.(proof.Any); ok {
+		switch len(several) {
 		case 0:
 			return nil, fmt.Errorf("hook %s: anybody could post to it; give it secret_files, or say insecure: true", c.Name)
 		case 1:
-			h.proof = any[0]
+			h.proof = several[0]
 		}
 	}
 	return h, nil

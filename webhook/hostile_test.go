@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -85,7 +86,7 @@ func startChild(t *testing.T) *victim {
 	if err := os.WriteFile(filepath.Join(dir, "secret"), []byte(first), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:noctx // ended by closing its input
+	cmd := exec.Command(os.Args[0], "-test.run=^$") // ended by closing its input
 	cmd.Env, cmd.Stderr = append(os.Environ(), childDir+"="+dir), os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -159,9 +160,7 @@ func (v *victim) post(hook string, h http.Header, body io.Reader) int {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	for name, values := range h {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, h)
 	client := http.Client{Timeout: hang, Transport: &http.Transport{DisableKeepAlives: true}}
 	res, err := client.Do(req)
 	if err != nil {

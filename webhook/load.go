@@ -66,7 +66,7 @@ type body struct {
 	one   bool // it is in one piece, and the only one of its size
 }
 
-// read reads at most most bytes.
+// read reads a body of at most so many bytes.
 func (b *body) read(r io.Reader, announced, most int64) error {
 	if announced > most {
 		return errTooLarge
@@ -88,7 +88,7 @@ func (b *body) read(r io.Reader, announced, most int64) error {
 			return errOverloaded
 		}
 		b.taken += nextPiece
-		p := pieces.Get().(*[nextPiece]byte)
+		p, _ := pieces.Get().(*[nextPiece]byte) // nothing else is in there
 		b.used = append(b.used, p)
 		more, err = b.fill(r, p[:])
 	}

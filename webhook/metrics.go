@@ -131,7 +131,9 @@ func (m *metrics) begin(h *hook, last time.Time) *hookMetrics {
 // end takes the series of a hook away that is not configured any more.
 func (m *metrics) end(name string) {
 	labels := prometheus.Labels{"hook": name}
-	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{
+	for _, v := range []interface {
+		DeletePartialMatch(labels prometheus.Labels) int
+	}{
 		m.deliveries, m.refused, m.bytes, m.answer, m.last, m.silence, m.held,
 	} {
 		v.DeletePartialMatch(labels)

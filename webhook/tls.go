@@ -24,8 +24,8 @@ func loadTLS(file string) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The toolkit's own defaults.
-	c := web.Config{TLSConfig: web.TLSConfig{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13, PreferServerCipherSuites: true}}
+	// The toolkit's own defaults, as far as they mean something.
+	c := web.Config{TLSConfig: web.TLSConfig{MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13}}
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {

@@ -80,7 +80,7 @@ func open(t *testing.T) *stage {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for _, task := range []interface {
-		Run(context.Context) error
+		Run(ctx context.Context) error
 		Ready() <-chan struct{}
 	}{s.ledger, bot, s.hooks.Mapper(), s.hooks.Listener()} {
 		wg.Go(func() {

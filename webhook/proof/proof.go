@@ -26,19 +26,19 @@ const (
 // Reasons lists every reason, the one that tells most last.
 func Reasons() []Reason { return []Reason{Missing, Malformed, Stale, Wrong} }
 
-// Refusal is the error of a proof that does not convince.
-type Refusal struct {
+// RefusalError is the error of a proof that does not convince.
+type RefusalError struct {
 	Reason Reason
 	Text   string // for people; tells no secret and nothing that the sender sent
 }
 
-func (r *Refusal) Error() string { return r.Text }
+func (r *RefusalError) Error() string { return r.Text }
 
-func refuse(reason Reason, text string) error { return &Refusal{reason, text} }
+func refuse(reason Reason, text string) error { return &RefusalError{reason, text} }
 
 // ReasonOf is the reason of a refusal.
 func ReasonOf(err error) Reason {
-	if r := new(Refusal); errors.As(err, &r) {
+	if r := new(RefusalError); errors.As(err, &r) {
 		return r.Reason
 	}
 	return Malformed

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"time"
 
@@ -112,9 +113,7 @@ func readGrafana(d Delivery) (Meaning, error) {
 func (a grafanaAlert) plain() notification.Alert {
 	out := a.Alert
 	notes := map[string]string{}
-	for name, value := range out.Annotations {
-		notes[name] = value
-	}
+	maps.Copy(notes, out.Annotations)
 	for name, value := range map[string]string{"dashboard_url": first(a.Panel, a.Dashboard), "silence_url": a.Silence, "values": a.Values} {
 		if _, given := notes[name]; !given && value != "" {
 			notes[name] = value

@@ -25,7 +25,7 @@ func GitHub() Sender {
 		},
 		// The id of an event, which a redelivery keeps.
 		Key: func(_ Settings, h http.Header, body []byte) Key {
-			return byHeader(h, "X-GitHub-Delivery", []byte(h.Get("X-GitHub-Event")), body)
+			return byHeader(h, "X-GitHub-Delivery", []byte(h.Get("X-Github-Event")), body)
 		},
 		Read: readGitHub,
 	}
@@ -64,7 +64,7 @@ type gitHubEvent struct {
 }
 
 func readGitHub(d Delivery) (Meaning, error) {
-	event := d.Header.Get("X-GitHub-Event")
+	event := d.Header.Get("X-Github-Event")
 	var e gitHubEvent
 	if err := json.Unmarshal(d.Body, &e); err != nil {
 		return Meaning{}, fmt.Errorf("event of GitHub: %w; is the content type of the hook application/json?", err)

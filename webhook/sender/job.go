@@ -14,15 +14,21 @@ import (
 // essence is what is kept of an event that is too large for a signal.
 type essence map[string]any
 
+// text is the essence as JSON, or nothing where even that is too large.
+func (e essence) text() []byte {
+	text, err := json.Marshal(e)
+	if err != nil || len(text) > signal.MaxBody {
+		return nil
+	}
+	return text
+}
+
 // jobSignal is a signal about a CI job or pipeline that ended. The body is the
 // event as it came, or its essence where that is too large.
 func jobSignal(subject string, labels, notes map[string]string, raw []byte, short essence) signal.Signal {
 	body := raw
 	if len(body) > signal.MaxBody {
-		body, _ = json.Marshal(short) // strings, numbers and times: it cannot fail
-	}
-	if len(body) > signal.MaxBody {
-		body = nil
+		body = short.text()
 	}
 	return signal.Signal{
 		Kind: signal.KindJob, Subject: shorten(clean(subject), signal.MaxSubject), Labels: pairs(labels, signal.MaxLabelValue),

@@ -341,7 +341,7 @@ func FuzzRead(f *testing.F) {
 		name := strings.TrimSuffix(filepath.Base(file), ".http")
 		h, body := recorded(f, name)
 		which := slices.IndexFunc(All(), func(s Sender) bool { return strings.HasPrefix(name, s.Name+"-") })
-		f.Add(which, first(h.Get("X-GitHub-Event"), h.Get("Sentry-Hook-Resource")), body)
+		f.Add(which, first(h.Get("X-Github-Event"), h.Get("Sentry-Hook-Resource")), body)
 	}
 	f.Add(0, "", []byte(`{"object_kind":"build","build_id":1,"build_status":"failed","build_name":"\u0000\n","project":{"web_url":"http://[","path_with_namespace":"`+strings.Repeat("é", 2000)+`"}}`))
 	f.Add(3, "", []byte(strings.Repeat("[", 20_000)))

@@ -22,7 +22,6 @@ type config struct {
 	window  time.Duration
 	size    int
 	clients int
-	mapped  bool
 	only    string
 }
 
