@@ -226,6 +226,9 @@ func (m *model) take(s *modelSub) {
 		}
 	}()
 	d := next(m.t, deliveries)
+	if !keeps(m.q, LooksAreFree) { // what was given back may be behind others
+		it = s.ready(d.Key, d.Attempt, it)
+	}
 	it.Attempt++
 	if d.Attempt > it.Attempt && !keeps(m.q, LooksAreFree) {
 		it.Attempt = d.Attempt
@@ -234,6 +237,17 @@ func (m *model) take(s *modelSub) {
 		m.t.Errorf("%s delivers %s, attempt %d; want %s, attempt %d", s.spec.Name, d.Key, d.Attempt, it.Key, it.Attempt)
 	}
 	m.settle(s, it, d)
+}
+
+// ready is the message with the key that may have been delivered, or otherwise.
+func (s *modelSub) ready(key string, attempt int, otherwise *modelItem) *modelItem {
+	found := otherwise
+	for _, it := range s.in(queue.Ready) {
+		if it.Key == key && (found.Key != key || it.Attempt+1 == attempt) {
+			found = it
+		}
+	}
+	return found
 }
 
 // next is what is delivered next: the oldest that is ready, and with order

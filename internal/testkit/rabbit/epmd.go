@@ -21,7 +21,7 @@ type epmd struct {
 }
 
 func startEpmd() (*epmd, error) {
-	port, err := launch.FreePort()
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}

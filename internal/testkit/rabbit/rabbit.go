@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -69,7 +70,7 @@ func Start(ctx context.Context, o Options) (*Broker, error) {
 func newBroker(o Options, name string, e *epmd) (*Broker, error) {
 	b := &Broker{dir: o.Dir, name: name, epmd: e}
 	for _, port := range []*int{&b.ports.amqp, &b.ports.management, &b.ports.prometheus, &b.ports.distribution} {
-		free, err := launch.FreePort()
+		free, err := freePort()
 		if err != nil {
 			return nil, err
 		}
@@ -95,6 +96,21 @@ func newBroker(o Options, name string, e *epmd) (*Broker, error) {
 		}
 	}
 	return b, nil
+}
+
+// freePort is one below those that the system gives to outgoing connections: a
+// broker takes seconds until it listens, and comes back to the same port after
+// it was killed.
+func freePort() (int, error) {
+	var err error
+	for range 50 {
+		port := 10_000 + rand.IntN(22_000)
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil { //nolint:noctx // does not block
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("find a free port: %w", err)
 }
 
 // env keeps the node, its tools and the port mapper to ourselves.
