@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,7 @@ const (
 type Mapper struct {
 	w     *Webhook
 	ready chan struct{}
+	hand  atomic.Int64 // Unix nanoseconds of the oldest delivery in hand; 0 for none
 }
 
 func newMapper(w *Webhook) *Mapper { return &Mapper{w: w, ready: make(chan struct{})} }
@@ -85,6 +87,8 @@ func (m *Mapper) batch(ctx context.Context, batch []queue.Delivery) {
 	for i, d := range batch {
 		all[i] = m.w.understand(d)
 	}
+	m.hand.Store(batch[0].FirstSeen.UnixNano())
+	defer m.hand.Store(0)
 	if !m.write(ctx, all) {
 		return // we are stopping: the leases give them back
 	}
@@ -153,13 +157,21 @@ func (m *Mapper) look(ctx context.Context) {
 		}
 		for _, s := range stats {
 			if s.Name == Subscription {
-				m.w.metrics.oldest.Set(age(s.OldestReady, m.w.now()))
+				m.w.metrics.oldest.Set(max(age(s.OldestReady, m.w.now()), m.inHand()))
 			}
 		}
 		if !sleep(ctx, lookEvery) {
 			return
 		}
 	}
+}
+
+// inHand is how long the oldest delivery waits that cannot be written.
+func (m *Mapper) inHand() float64 {
+	if at := m.hand.Load(); at != 0 {
+		return age(time.Unix(0, at), m.w.now())
+	}
+	return 0
 }
 
 func age(oldest, now time.Time) float64 {
