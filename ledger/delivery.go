@@ -76,6 +76,7 @@ func deliverySteps(e record.Entry, first bool) ([]record.Step, []signal.Effect) 
 		text += ", attempt " + n["attempt"]
 	}
 	add(e.At, record.Decided, text+": "+a.Text, "")
+	all[len(all)-1].Verb = a.Verb
 	add(e.Recorded, record.Delivered, "confirmed: the queue brought word of it to the record"+after(received, e.Recorded), "")
 	return all, a.Effects
 }

@@ -152,6 +152,9 @@ func step(e record.Entry) (record.Step, bool) {
 		return targetStep(s, sig)
 	case signal.KindAction:
 		s.What = record.Delivered
+		if a, err := sig.Action(); err == nil {
+			s.Verb = a.Verb
+		}
 	case signal.KindAlert:
 		s.What = record.Decided
 		s.Text = strings.TrimSpace(string(e.Status) + " alert " + firstOf(sig.Labels["alertname"], e.Subject) + ": " + e.Summary)

@@ -125,6 +125,7 @@ type Step struct {
 	At     time.Time   `json:"at"`
 	What   string      `json:"what"` // seen, decided or delivered
 	Text   string      `json:"text"`
+	Verb   string      `json:"verb,omitempty"`   // of an action, from the closed list of its room
 	Detail string      `json:"detail,omitempty"` // the evidence; several lines
 	Kind   signal.Kind `json:"kind"`
 	Source string      `json:"source"`
