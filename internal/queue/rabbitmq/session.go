@@ -137,19 +137,21 @@ func lostCause(crashes int) string {
 // that takes no publishes is asked again and again: giving the message back
 // would count as one more time that it came back.
 func (s *session) move(ctx context.Context, d amqp.Delivery, it *item, to string) bool {
-	for {
-		err := s.c.q.copyTo(ctx, to, it)
+	for !s.ch.IsClosed() {
+		// A copy whose confirm nobody awaits would be there twice.
+		err := s.c.q.copyTo(context.WithoutCancel(ctx), to, it)
 		if err == nil {
 			s.c.q.back.forget(it.id)
 			_ = d.Ack(false) // if the channel is gone it comes again
 			return true
 		}
-		if ctx.Err() != nil || s.ch.IsClosed() {
+		if ctx.Err() != nil {
 			return false
 		}
 		s.c.q.log.Warn("message cannot be moved, trying again", "to", to, "key", it.Key, "err", err)
 		wait(ctx, time.Second)
 	}
+	return false
 }
 
 // nextAlone hands over one message that is to be alone, or finds that there is

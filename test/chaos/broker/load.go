@@ -42,7 +42,9 @@ type load struct {
 	mu   sync.Mutex
 	sent map[string]bool // committed
 	got  map[string]int
-	errs []error
+	// acted counts what was done for the first time, as the store says.
+	acted map[string]int
+	errs  []error
 }
 
 func engine(urls ...string) (*rabbitmq.Queue, error) {
@@ -52,7 +54,7 @@ func engine(urls ...string) (*rabbitmq.Queue, error) {
 }
 
 func startLoad(ctx context.Context, c config, dir string, urls ...string) (l *load, err error) {
-	l = &load{sent: map[string]bool{}, got: map[string]int{}}
+	l = &load{sent: map[string]bool{}, got: map[string]int{}, acted: map[string]int{}}
 	l.ctx, l.stop = context.WithCancel(ctx)
 	l.store, err = store.Open(ctx, store.Options{Dir: dir + "/store", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Ballast: -1})
 	if err != nil {
@@ -129,8 +131,9 @@ func (l *load) act(d queue.Delivery) {
 		return // it comes again
 	}
 	l.mu.Lock()
-	if l.got[d.Key]++; first != (l.got[d.Key] == 1) {
-		l.errs = append(l.errs, fmt.Errorf("%s came %d times, first is %v", d.Key, l.got[d.Key], first))
+	l.got[d.Key]++
+	if first {
+		l.acted[d.Key]++
 	}
 	l.mu.Unlock()
 	_ = d.Ack(l.ctx) // if it is lost it comes again, and is known
@@ -203,8 +206,11 @@ func (l *load) count(t *tally) {
 	defer l.mu.Unlock()
 	t.sent = len(l.sent)
 	for key := range l.sent {
-		if l.got[key] == 0 {
+		switch n := l.acted[key]; {
+		case n == 0:
 			t.lost++
+		case n > 1:
+			l.errs = append(l.errs, fmt.Errorf("%s was acted upon %d times", key, n))
 		}
 	}
 	for _, n := range l.got {
