@@ -263,9 +263,9 @@ func TestTwoLabsAtOneAddress(t *testing.T) {
 // the old one ends when its probes would have come.
 func TestListenerMoves(t *testing.T) {
 	x := running(t)
-	old, port := freeAddress(t), ""
+	old := freeAddress(t)
 	look(t, build(t, x, "beaker", "{listen_address: '"+old+"', expiry: 1s}"), "lab", time.Second)
-	_, port, _ = strings.Cut(old, ":")
+	_, port, _ := strings.Cut(old, ":")
 	wide := build(t, x, "beaker", "{listen_address: ':"+port+"', expiry: 1h}")
 	awaited(t, wide, "lab", "the listener of the new address", func(r probe.Result, _ string) bool { return r.Reason == probe.Stale })
 	if n := len(x.desk.all()); n != 1 {

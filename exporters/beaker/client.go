@@ -175,12 +175,12 @@ func (c *client) do(ctx context.Context, method string, u *url.URL, accept, body
 	resp, err := c.http.Do(r)
 	at := method + " " + u.Path
 	if err == nil {
-		defer resp.Body.Close()
+		defer func() { _ = resp.Body.Close() }() // the answer is in
 		if err = judge(resp, at); err == nil {
 			err = c.body(resp, at, read)
 		}
 	}
-	return classify(err, whole)
+	return classify(whole, err)
 }
 
 // share is how long one request may take, so that a slow one leaves time for
@@ -195,7 +195,7 @@ func share(ctx context.Context) time.Duration {
 
 // classify makes a trouble of an error. Whoever took more than a share of the
 // time is not the whole server.
-func classify(err error, whole context.Context) error {
+func classify(whole context.Context, err error) error {
 	var t *trouble
 	switch {
 	case err == nil:
@@ -236,7 +236,7 @@ func (c *client) body(resp *http.Response, at string, read func(io.Reader) error
 		err = read(io.MultiReader(bytes.NewReader(head.Bytes()), limited))
 	}
 	c.received.Add(maxBody - limited.N)
-	var fault *rpcFault
+	var fault *faultError
 	var known *trouble
 	switch {
 	case err == nil:

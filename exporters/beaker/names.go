@@ -1,6 +1,7 @@
 package beaker
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -91,7 +92,7 @@ func known(name string) (series, bool) {
 	case "counters.suspicious_aborts":
 		return series{family: suspiciousAborts}, true
 	}
-	if state, ok := strings.CutPrefix(name, "counters.recipes_"); ok && contains(finished, state) {
+	if state, ok := strings.CutPrefix(name, "counters.recipes_"); ok && slices.Contains(finished, state) {
 		return series{family: recipesEnded, a: field{"status", state}}, true
 	}
 	for i := range sources {
@@ -108,7 +109,7 @@ func (s *source) find(rest string) (series, bool) {
 	group, member, of := strings.Cut(group, ".")
 	f := s.groups[group]
 	label := groupLabels[group]
-	if f == nil || of != (label != "") || !contains(s.states, state) {
+	if f == nil || of != (label != "") || !slices.Contains(s.states, state) {
 		return series{}, false
 	}
 	found := series{family: f, a: field{s.label, state}}
@@ -125,16 +126,8 @@ const maxMember = 255
 
 // unfit are characters that are in no name of a lab, architecture or power type.
 func unfit(r rune) bool {
-	return !(r == '_' || r == '-' || r == '.' || r == ':' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z')
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
+	fits := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("_-.:", r)
+	return !fits
 }
 
 // counters are the series that count from the beginning, before the first event.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -79,7 +80,7 @@ func listenable(address string) error {
 	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
 		return fmt.Errorf("%q is not an address of this machine; write it like 127.0.0.1:2003, or :2003 for all", address)
 	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return fmt.Errorf("%q is not a port", port)
 	}
 	return nil

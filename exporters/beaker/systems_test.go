@@ -237,7 +237,7 @@ func TestPassword(t *testing.T) {
 	if r := look(t, m, l.URL, hang); r.Reason != probe.Auth || !strings.Contains(r.Cause, "does not exist") {
 		t.Errorf("%s %s", r.Reason, r.Cause)
 	}
-	if err := os.WriteFile(file, []byte("s3cret"), 0o644); err != nil { //nolint:gosec // what is to be refused
+	if err := os.WriteFile(file, []byte("s3cret"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if r := look(t, m, l.URL, hang); r.Reason != probe.Auth || !strings.Contains(r.Cause, "everybody on this machine") {

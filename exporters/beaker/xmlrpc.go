@@ -37,16 +37,16 @@ func (f jobFilter) call() string {
 	return b.String()
 }
 
-// rpcFault is an error that the server answers over XML-RPC.
-type rpcFault struct{ text string }
+// faultError is an error that the server answers over XML-RPC.
+type faultError struct{ text string }
 
-func (f *rpcFault) Error() string { return "the server answers " + strconv.Quote(f.text) }
+func (f *faultError) Error() string { return "the server answers " + strconv.Quote(f.text) }
 
 const answer = "methodResponse/params/param/value"
 
 // parseJobs reads the ids of jobs, "J:123", from the answer to jobs.filter.
 func parseJobs(r io.Reader, limit int) (ids []int, err error) {
-	var fault *rpcFault
+	var fault *faultError
 	known, strange := false, ""
 	name := ""
 	err = walk(r, func(path, text string) {
@@ -63,7 +63,7 @@ func parseJobs(r io.Reader, limit int) (ids []int, err error) {
 			name = text
 		case "methodResponse/fault/value/struct/member/value/string", "methodResponse/fault/value/struct/member/value":
 			if name == "faultString" && strings.TrimSpace(text) != "" {
-				fault = &rpcFault{text: strings.TrimSpace(text)}
+				fault = &faultError{text: strings.TrimSpace(text)}
 			}
 		}
 	})
