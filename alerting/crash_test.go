@@ -42,17 +42,19 @@ func runChild(dir string) {
 		}
 		fmt.Println("signal", string(text))
 	}
+	read := func() {
+		text, _ := os.ReadFile(filepath.Join(dir, "states"))
+		for line := range strings.Lines(string(text)) {
+			target, state, _ := strings.Cut(strings.TrimSpace(line), " ")
+			r.states.set(target, state)
+		}
+	}
+	read() // the states are there before the first scrape
 	go func() {
-		for {
-			text, _ := os.ReadFile(filepath.Join(dir, "states"))
-			for line := range strings.Lines(string(text)) {
-				target, state, _ := strings.Cut(strings.TrimSpace(line), " ")
-				r.states.set(target, state)
-			}
-			time.Sleep(20 * time.Millisecond)
+		for range time.Tick(20 * time.Millisecond) {
+			read()
 		}
 	}()
-	time.Sleep(100 * time.Millisecond) // the states are there before the first scrape
 	r.start()
 	fmt.Println("url", r.url)
 	<-r.alerting.open

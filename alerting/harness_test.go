@@ -229,8 +229,8 @@ func (r *rig) next() signal.Signal {
 	select {
 	case s := <-r.seen:
 		return s
-	case <-time.After(30 * time.Second):
-		r.t.Fatal("nothing was told within 30 s")
+	case <-time.After(60 * time.Second):
+		r.t.Fatal("nothing was told within 60 s")
 	}
 	return signal.Signal{}
 }
@@ -260,8 +260,8 @@ func (r *rig) ready() {
 	r.t.Helper()
 	select {
 	case <-r.alerting.open:
-	case <-time.After(30 * time.Second):
-		r.t.Fatal("not ready within 30 s")
+	case <-time.After(60 * time.Second):
+		r.t.Fatal("not ready within 60 s")
 	}
 }
 

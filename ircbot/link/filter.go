@@ -98,6 +98,9 @@ func (f *filter) line(line string) {
 	for _, m := range f.l.inbound(m, f.say) {
 		f.give(m)
 	}
+	if m.Is("001") && f.l.ctx.Err() != nil {
+		return // we are in without the account that is required: nobody may act on it before the end
+	}
 	f.l.observe(m)
 }
 
