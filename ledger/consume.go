@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"hash/fnv"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/colliehq/collie/internal/queue"
 	"github.com/colliehq/collie/retry"
@@ -17,14 +19,15 @@ const (
 	workers   = 16 // signals of different subjects share commits
 	prefetch  = 64 // deliveries in hand
 	leaseTime = time.Minute
-	patience  = 5 // attempts in place before a delivery goes back to the queue
 )
 
-// again is for what failed without the disk being full: something is wrong with
-// the message or with us, and a person looks at it in the end.
-func again() retry.Policy {
-	return retry.Policy{Base: time.Second, Max: time.Minute, Jitter: 0.2, MaxAttempts: 20}
-}
+// Waits between tries of one job, and how many tries pass between two lines of
+// the log.
+const (
+	firstWait = 100 * time.Millisecond
+	maxWait   = 5 * time.Second
+	tellEvery = 20
+)
 
 // job is a delivery with what is to be done for it. Jobs of one lane are done
 // one after the other, in order; lanes run side by side.
@@ -34,7 +37,9 @@ type job struct {
 	do   func(context.Context) error
 }
 
-// consume does the jobs until the channel closes, those in hand included.
+// consume does the jobs until the channel closes, those in hand included. A
+// job that could not be done before ctx ended ends its lane: what is behind it
+// must not pass it by, and comes again with it.
 func (l *Ledger) consume(ctx context.Context, in <-chan queue.Delivery, lanes int, read func(queue.Delivery) *job) error {
 	var g errgroup.Group
 	held := newKeeper()
@@ -42,8 +47,9 @@ func (l *Ledger) consume(ctx context.Context, in <-chan queue.Delivery, lanes in
 	for i := range queues {
 		queues[i] = make(chan *job, prefetch)
 		g.Go(func() error {
+			open := true
 			for j := range queues[i] {
-				l.work(ctx, j)
+				open = open && l.work(ctx, j)
 				held.release(j)
 			}
 			return nil
@@ -69,31 +75,34 @@ func pick(lane string, lanes int) int {
 	return int(h.Sum32() % uint32(lanes))
 }
 
-// work does one job and settles it. While the disk is full it is tried in
-// place: giving it back would need room too. What is in hand when ctx ends is
-// tried once more, so that a stop loses no time at the next start.
-func (l *Ledger) work(ctx context.Context, j *job) {
+// work does one job and settles it, and reports whether it could. Whatever
+// fails is tried in place until it works, or until it is certain that it never
+// will: given back to the queue, the job would be passed by what was said later
+// of the same subject. What is in hand when ctx ends is tried once more, so that
+// a stop loses no time at the next start.
+func (l *Ledger) work(ctx context.Context, j *job) bool {
 	do := func() error { return j.do(context.WithoutCancel(ctx)) }
 	err := do()
-	wait := 100 * time.Millisecond
-	for attempt := 1; retryHere(err, attempt); attempt++ {
+	for attempt, wait := 1, firstWait; err != nil && !isHopeless(err); attempt, wait = attempt+1, min(2*wait, maxWait) {
 		l.failed(j.Delivery, err, attempt)
 		if !sleep(ctx, wait) {
-			return // the queue gives it again at the next start
+			return false // the queue gives it again at the next start
 		}
-		wait = min(2*wait, 5*time.Second)
 		err = do()
 	}
 	l.settle(context.WithoutCancel(ctx), j.Delivery, err)
+	return true
 }
 
-func retryHere(err error, attempt int) bool {
-	return err != nil && !isStop(err) && (attempt < patience || errors.Is(err, queue.ErrFull))
-}
-
-func isStop(err error) bool {
+// isHopeless reports an error that no other try can change: the message says
+// what nobody understands, or what the tables refuse.
+func isHopeless(err error) bool {
 	verdict, _ := retry.Judge(err)
-	return verdict == retry.Halt
+	if verdict == retry.Halt && !errors.Is(err, context.Canceled) {
+		return true
+	}
+	var refused interface{ Code() int } // of SQLite
+	return errors.As(err, &refused) && slices.Contains([]int{sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG}, refused.Code()&0xff)
 }
 
 // failed counts a failed write. Our own trouble is no exporter's silence, so
@@ -101,23 +110,20 @@ func isStop(err error) bool {
 func (l *Ledger) failed(d queue.Delivery, err error, attempt int) {
 	l.metrics.failures.Inc()
 	l.leases.restart(time.Now())
-	if attempt == 1 {
-		l.log.Warn("record not written, trying again", "subscription", d.Subscription, "key", d.Key, "err", err)
+	if attempt%tellEvery == 1 {
+		l.log.Warn("record not written, trying again", "subscription", d.Subscription, "key", d.Key, "attempt", attempt, "err", err)
 	}
 }
 
+// settle acknowledges what was done, and parks what can never be.
 func (l *Ledger) settle(ctx context.Context, d queue.Delivery, cause error) {
 	var err error
-	due, more := again().Next(d.Attempt, d.FirstSeen, time.Now())
-	switch {
-	case cause == nil:
+	if cause == nil {
 		err = d.Ack(ctx)
-	case isStop(cause) || !more:
+	} else {
 		l.metrics.parked.Inc()
 		l.log.Error("message parked", "subscription", d.Subscription, "key", d.Key, "err", cause)
 		err = d.Park(ctx, cause)
-	default:
-		err = d.RetryAfter(ctx, time.Until(due), cause)
 	}
 	if err != nil && !errors.Is(err, queue.ErrLost) { // lost: it comes again and is known then
 		l.log.Warn("delivery not settled", "subscription", d.Subscription, "key", d.Key, "err", err)

@@ -81,6 +81,15 @@ func New(o Options) (*Ledger, error) {
 	return l, nil
 }
 
+// Subscriptions are what the ledger declares.
+func Subscriptions() []queue.Subscription {
+	return []queue.Subscription{
+		{Topic: signal.TopicSignals, Name: Subscription},
+		// Only the newest leases matter: what cannot be read must not fill the disk.
+		{Topic: signal.TopicLeases, Name: LeaseSubscription, Limit: 10_000, OnFull: queue.Spill},
+	}
+}
+
 func (l *Ledger) prepare(ctx context.Context) error {
 	sub, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -89,10 +98,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 	if err := l.store.Migrate(ctx, "ledger", sub); err != nil {
 		return fmt.Errorf("prepare the record: %w", err)
 	}
-	err = l.queue.Declare(ctx,
-		queue.Subscription{Topic: signal.TopicSignals, Name: Subscription},
-		// Only the newest leases matter: what cannot be read must not fill the disk.
-		queue.Subscription{Topic: signal.TopicLeases, Name: LeaseSubscription, Limit: 10_000, OnFull: queue.Spill})
+	err = l.queue.Declare(ctx, Subscriptions()...)
 	if err != nil {
 		return fmt.Errorf("declare the ledger's subscriptions: %w", err)
 	}

@@ -141,7 +141,7 @@ func TestUnreadableIsParked(t *testing.T) {
 				read = r.lease
 			}
 			err := read(queue.Delivery{Message: queue.Message{Topic: tt.topic, Body: []byte(tt.body)}}).do(t.Context())
-			if !isStop(err) || !strings.Contains(err.Error(), tt.want) {
+			if !isHopeless(err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want a stop with %q", err, tt.want)
 			}
 		})
