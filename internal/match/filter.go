@@ -35,15 +35,35 @@ type slot struct {
 	from, to int32
 }
 
-// entry is a required text of a pattern.
+// entry is a required text of a pattern, and a window of it.
 type entry struct {
+	beside  uint32 // the four folded bytes of the text beside the window, as far as it has them
+	at      int32  // where these stand, from the window on; 0: the text is the window
+	offset  int32  // of the window in text
+	pattern int32
 	text    string // folded
-	offset  int    // of the window in text
-	pattern int
+}
+
+// newEntry looks for the bytes beside the window: a compare of these rules out
+// nearly all that has the window only.
+func newEntry(text string, offset, pattern int) entry {
+	e := entry{text: text, offset: int32(offset), pattern: int32(pattern)}
+	if len(text) <= window {
+		return e
+	}
+	at := min(offset+window, len(text)-window)
+	if offset-max(0, offset-window) > at-offset {
+		at = max(0, offset-window)
+	}
+	e.at = int32(at - offset)
+	e.beside = binary.LittleEndian.Uint32([]byte(text[at:])) | foldMask
+	return e
 }
 
 // hash spreads the four bytes over the upper bits (Knuth's multiplicative hash).
-func hash(folded uint32) uint32 { return folded * 0x9E3779B1 }
+func hash(folded uint32) uint32 { return folded * knuth }
+
+const knuth = 0x9E3779B1
 
 // newFilter returns the filter of the patterns, and the patterns that it can
 // do nothing for.
@@ -58,7 +78,7 @@ func newFilter(patterns []pattern) (f filter, always []int) {
 			first, _ := rarest(text, f.stride)
 			for offset := first; offset < first+f.stride; offset++ {
 				for _, key := range windows(text[offset:]) {
-					byWindow[key] = append(byWindow[key], entry{text, offset, p})
+					byWindow[key] = append(byWindow[key], newEntry(text, offset, p))
 				}
 			}
 		}
@@ -129,9 +149,16 @@ func (f *filter) slotOf(key uint32) int {
 // with its window at i.
 func (f *filter) at(block []byte, i int, try func(pattern int)) {
 	s := f.slots[f.slotOf(load(block, i)|foldMask)]
-	for _, e := range f.entries[s.from:s.to] {
-		if start := i - e.offset; start >= 0 && hasFolded(block[start:], e.text) {
-			try(e.pattern)
+	for j := s.from; j < s.to; j++ {
+		e := &f.entries[j]
+		if e.at != 0 {
+			k := i + int(e.at)
+			if k < 0 || k+window > len(block) || binary.LittleEndian.Uint32(block[k:])|foldMask != e.beside {
+				continue
+			}
+		}
+		if start := i - int(e.offset); start >= 0 && hasFolded(block[start:], e.text) {
+			try(int(e.pattern))
 		}
 	}
 }
@@ -158,16 +185,23 @@ func hasFolded(b []byte, text string) bool {
 	return true
 }
 
-// next is the first place from from on at which a window may stand, or -1.
-func (f *filter) next(block []byte, from int) int {
+// each calls emit for the places at which a window may stand, in order.
+func (f *filter) each(block []byte, emit func(at int)) {
+	at := 0
 	if f.vector.on {
-		return f.vector.next(f, block, from)
+		at = f.eachVector(block, emit)
 	}
-	return f.nextPortable(block, from)
+	for ; ; at++ {
+		if at = f.next(block, at); at < 0 {
+			return
+		}
+		emit(at)
+	}
 }
 
-// nextPortable looks at each place that is a multiple of the stride.
-func (f *filter) nextPortable(block []byte, from int) int {
+// next is the first place from from on at which a window may stand, or -1. It
+// looks at each place that is a multiple of the stride.
+func (f *filter) next(block []byte, from int) int {
 	i := (from + f.stride - 1) &^ (f.stride - 1)
 	switch f.stride {
 	case 4:

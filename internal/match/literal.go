@@ -31,6 +31,38 @@ func required(re *syntax.Regexp) []string {
 	return know(re).best()
 }
 
+// prefixes returns texts of which one begins, folded, every line that the
+// expression matches: it asks for the begin of the line and goes on with texts
+// that are known. nil if there are none.
+func prefixes(re *syntax.Regexp) []string {
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
+	}
+	if re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText && re.Sub[0].Op != syntax.OpBeginLine {
+		return nil
+	}
+	run := []string{""}
+	for _, sub := range re.Sub[1:] {
+		again := sub.Op == syntax.OpPlus // the first time is certain
+		if again {
+			sub = sub.Sub[0]
+		}
+		k := know(sub)
+		joined, ok := cross(run, k.exact)
+		if !k.isExact || !ok {
+			break
+		}
+		run = joined
+		if again {
+			break
+		}
+	}
+	if slices.Contains(run, "") {
+		return nil
+	}
+	return run
+}
+
 // best is the more telling of what is known.
 func (k known) best() []string {
 	if k.isExact {

@@ -39,6 +39,7 @@ type pattern struct {
 	re       *regexp.Regexp // nil: a text
 	text     []byte
 	required []string // folded texts of which one must be there; nil: nothing is known
+	prefixes []string // folded texts with one of which the line must begin; nil: nothing is known
 	edges    bool     // it asks for the begin or end of the line or of a word
 }
 
@@ -75,7 +76,8 @@ func compile(p Pattern) (pattern, error) {
 	if err != nil {
 		return pattern{}, err
 	}
-	return pattern{source: p, re: re, required: useful(required(tree.Simplify())), edges: edges(tree)}, nil
+	simple := tree.Simplify()
+	return pattern{source: p, re: re, required: useful(required(simple)), prefixes: prefixes(simple), edges: edges(tree)}, nil
 }
 
 // edges reports whether the expression asks for the begin or end of something.
@@ -152,17 +154,14 @@ func (w *walk) reset(block []byte, emit func(Hit)) {
 func (w *walk) run() {
 	f := &w.set.filter
 	every := len(w.set.always) > 0
-	for at := 0; ; at++ {
-		if at = f.next(w.block, at); at < 0 {
-			break
-		}
+	f.each(w.block, func(at int) {
 		f.at(w.block, at, func(p int) {
 			if at >= w.end {
 				w.moveTo(at, every)
 			}
 			w.try(p, at)
 		})
-	}
+	})
 	w.moveTo(len(w.block), every)
 }
 
@@ -248,5 +247,19 @@ func (p *pattern) matches(line []byte) bool {
 	if p.re == nil {
 		return bytes.Contains(line, p.text)
 	}
-	return p.re.Match(line)
+	return p.begins(line) && p.re.Match(line)
+}
+
+// begins reports whether the line begins as the pattern asks, which is much
+// faster to see than that the expression does not match.
+func (p *pattern) begins(line []byte) bool {
+	if p.prefixes == nil {
+		return true
+	}
+	for _, text := range p.prefixes {
+		if hasFolded(line, text) {
+			return true
+		}
+	}
+	return false
 }

@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"math"
+	"slices"
 )
 
 // windows4 tells for each hash of four folded bytes how rare they are in logs, in
@@ -44,12 +45,17 @@ func expected(s string) float64 {
 	return math.Exp2(-float64(max(sum, 0)) / 16)
 }
 
-// cost is the share of places at which a text of the set is met.
+// cost is the share of places at which a text of the set is met. Texts that
+// differ elsewhere have the same windows.
 func cost(texts []string) float64 {
+	var seen []string
 	sum := 0.0
 	for _, s := range useful(texts) {
-		_, often := rarest(s, min(4, max(1, len(s)-window+1)))
-		sum += often
+		offset, often := rarest(s, min(4, max(1, len(s)-window+1)))
+		if piece := s[offset:min(len(s), offset+2*window-1)]; !slices.Contains(seen, piece) {
+			seen = append(seen, piece)
+			sum += often
+		}
 		if len(s) < 2*window-1 {
 			sum += short
 		}
