@@ -3,7 +3,7 @@
 GOLANGCI := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # The race detector needs cgo. SQLite is C turned into Go: its pointers are not the garbage collector's business.
 RACE     := $(if $(filter 1,$(shell go env CGO_ENABLED)),$(if $(shell command -v $$(go env CC)),-race -gcflags=modernc.org/...=-d=checkptr=0))
-ROOMS    := main exporters queue irc
+ROOMS    := main exporters queue irc signatures
 PACKAGES  = $(shell go list ./... | grep -v /test/acceptance)
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,8 @@ bench: ## figures, or one room's: make bench ROOM=queue
 	  test ! -d $$d || go run ./$$d || exit 1; done; done
 
 chaos: ## fault tests at full scale, or one room's: make chaos ROOM=main
-	@for room in $(or $(ROOM),main queue irc); do go run ./test/chaos/$$room || exit 1; done
+	@for room in $(or $(ROOM),main queue irc); do for d in test/chaos/$$room test/chaos/$$room-*; do \
+	  test ! -d $$d || go run ./$$d || exit 1; done; done
 
 fuzz: ## each fuzz test for FUZZTIME (10s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

@@ -24,6 +24,12 @@ import (
 // Subscription is the bot's on signal.TopicSignals.
 const Subscription = "ircbot"
 
+// Subscriptions are what the bot declares. It spills: people who are not there to
+// read must not refuse those who watch.
+func Subscriptions() []queue.Subscription {
+	return []queue.Subscription{{Topic: signal.TopicSignals, Name: Subscription, OnFull: queue.Spill}}
+}
+
 // Options of a bot. All are needed, but those that say otherwise.
 type Options struct {
 	Config   Config
@@ -79,7 +85,7 @@ func New(ctx context.Context, o Options) (*Bot, error) {
 	for _, n := range o.Config {
 		b.spool.Limit(n.Name, n.Spool.MaxBytes, n.Spool.MaxAge)
 	}
-	err = o.Queue.Declare(ctx, queue.Subscription{Topic: signal.TopicSignals, Name: Subscription, OnFull: queue.Spill})
+	err = o.Queue.Declare(ctx, Subscriptions()...)
 	if err != nil {
 		return nil, fmt.Errorf("declare the subscription of the IRC bot: %w", err)
 	}

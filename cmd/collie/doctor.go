@@ -86,5 +86,13 @@ func (a *app) checks(f doctorFlags, begin time.Time) []doctor.Check {
 	return checks
 }
 
-// broker is how the doctor asks the broker, or nil if there is none.
-func (a *app) broker(*config.Config) doctor.Broker { return nil }
+// broker is how the doctor asks the broker, or nil if there is none. It compares
+// what Collie declares in all roles with what is there.
+func (a *app) broker(c *config.Config) doctor.Broker {
+	if !c.Queue.Broker() {
+		return nil
+	}
+	return func(ctx context.Context) ([]string, error) {
+		return drift(ctx, c.Queue.RabbitMQ)
+	}
+}

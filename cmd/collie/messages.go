@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -15,6 +17,8 @@ import (
 	"github.com/colliehq/collie/internal/queue/rabbitmq"
 	"github.com/colliehq/collie/internal/queue/sqlite"
 	"github.com/colliehq/collie/internal/store"
+	"github.com/colliehq/collie/ircbot"
+	"github.com/colliehq/collie/ledger"
 	"github.com/colliehq/collie/signal"
 )
 
@@ -72,4 +76,15 @@ func (m *messages) close() error {
 		return nil
 	}
 	return m.broker.Close()
+}
+
+// drift compares what all roles declare with what is at the broker.
+func drift(ctx context.Context, c rabbitmq.Config) (differences []string, err error) {
+	q, err := rabbitmq.New(rabbitmq.Options{Config: c})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, q.Close()) }()
+	q.Expect(slices.Concat(ledger.Subscriptions(), ircbot.Subscriptions())...)
+	return q.Drift(ctx)
 }

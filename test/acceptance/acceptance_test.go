@@ -24,9 +24,10 @@ const storyLimit = 10 * time.Minute
 
 // binaries are what the stories run, built once.
 var binaries = map[string]string{
-	"collie":     "github.com/colliehq/collie/cmd/collie",
-	"chaos-main": "github.com/colliehq/collie/test/chaos/main",
-	"chaos-irc":  "github.com/colliehq/collie/test/chaos/irc",
+	"collie":      "github.com/colliehq/collie/cmd/collie",
+	"chaos-main":  "github.com/colliehq/collie/test/chaos/main",
+	"chaos-irc":   "github.com/colliehq/collie/test/chaos/irc",
+	"chaos-queue": "github.com/colliehq/collie/test/chaos/queue",
 }
 
 func TestStories(t *testing.T) {
@@ -59,8 +60,9 @@ func TestStories(t *testing.T) {
 			"disk":  command(cmdDisk),
 			"rules": command(cmdRules), "rabbitmq": command(cmdRabbitMQ),
 			"beaker": command(cmdBeaker), "mounts": command(cmdMounts),
-			"s3":   command(cmdS3),
-			"nfsd": command(cmdNFSd), "samesize": command(cmdSameSize),
+			"s3":      command(cmdS3),
+			"deliver": command(cmdDeliver),
+			"nfsd":    command(cmdNFSd), "samesize": command(cmdSameSize),
 		},
 	})
 }

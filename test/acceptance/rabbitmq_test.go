@@ -75,6 +75,7 @@ func (s *stage) startBroker(ctx context.Context, ts *testscript.TestScript, name
 		return err
 	}
 	s.brokers[name] = &broker{Broker: b}
+	ts.Setenv(name+"_AMQP", "amqp://"+b.Address())
 	for variable, url := range map[string]string{"METRICS": b.PrometheusURL(), "MANAGEMENT": b.ManagementURL()} {
 		_, port, err := net.SplitHostPort(strings.TrimPrefix(url, "http://"))
 		if err != nil {

@@ -28,6 +28,7 @@ import (
 const childEnv = "COLLIE_CHAOS_QUEUE"
 
 type config struct {
+	collie string // the program; empty: it is built
 	dir    string // for the ledger, and the data where nothing can be mounted
 	rounds int
 	seed   uint64
@@ -35,6 +36,7 @@ type config struct {
 
 func main() {
 	var c config
+	flag.StringVar(&c.collie, "collie", "", "the program; empty means to build it")
 	flag.StringVar(&c.dir, "dir", "", "directory to work in; empty means a temporary one")
 	flag.IntVar(&c.rounds, "rounds", 50, "rounds, each with one fault or more")
 	flag.Uint64Var(&c.seed, "seed", 1, "seed of the random times")

@@ -56,7 +56,7 @@ func receiverTrial(ctx context.Context, c config) (found result, err error) {
 	}
 	defer os.RemoveAll(dir)
 	t := &receiver{
-		dir: dir, data: filepath.Join(dir, "data"), program: filepath.Join(dir, "collie"),
+		dir: dir, data: filepath.Join(dir, "data"), program: c.collie,
 		r: rand.New(rand.NewPCG(c.seed, c.seed)), acked: map[string]bool{},
 	}
 	if err := t.prepare(ctx); err != nil {
@@ -86,8 +86,11 @@ func receiverTrial(ctx context.Context, c config) (found result, err error) {
 }
 
 func (t *receiver) prepare(ctx context.Context) (err error) {
-	if err := build(ctx, t.program); err != nil {
-		return err
+	if t.program == "" {
+		t.program = filepath.Join(t.dir, "collie")
+		if err := build(ctx, t.program); err != nil {
+			return err
+		}
 	}
 	if err := os.Mkdir(t.data, 0o700); err != nil {
 		return err
