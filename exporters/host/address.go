@@ -152,11 +152,11 @@ func dialer(req probe.Request) *net.Dialer {
 // dialTCP connects. The connection gives up when ctx ends; call the returned
 // function when it is no longer needed.
 func dialTCP(ctx context.Context, req probe.Request, source ipAddr, to netip.AddrPort) (net.Conn, func(), error) {
-	var from netip.AddrPort
-	if source.IsValid() {
-		from = netip.AddrPortFrom(source.Addr, 0)
+	d := dialer(req)
+	if source.IsValid() { // else nothing is bound: that would use up ports for all targets together
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(source.Addr, 0))
 	}
-	conn, err := dialer(req).DialTCP(ctx, "tcp", from, to)
+	conn, err := d.DialContext(ctx, "tcp", to.String())
 	if err != nil {
 		return nil, nil, err
 	}
