@@ -340,10 +340,33 @@ func (m *model) differ(s *modelSub) string {
 			s.items[i].Attempt, s.items[i].Cause = e.Attempt, e.Cause
 		}
 	}
+	if !keeps(m.q, LooksAreFree) {
+		s.swapSpilled(got)
+	}
 	for _, it := range s.items {
 		want = append(want, *it)
 	}
 	return cmp.Diff(want, got, cmpopts.IgnoreUnexported(modelItem{}))
+}
+
+// swapSpilled takes over which of the ready ones were set aside: what was given
+// back may be behind others, which are the oldest then.
+func (s *modelSub) swapSpilled(got []modelItem) {
+	var kept, aside *modelItem
+	for i, it := range s.items[:min(len(s.items), len(got))] {
+		switch {
+		case it.Key != got[i].Key:
+			return
+		case it.State == queue.Ready && got[i].State == queue.Spilled:
+			kept = it
+		case it.State == queue.Spilled && got[i].State == queue.Ready:
+			aside = it
+		}
+	}
+	if kept != nil && aside != nil {
+		kept.State, aside.State = aside.State, kept.State
+		kept.at, aside.at = aside.at, kept.at
+	}
 }
 
 func (d *depth) add(s queue.State) {

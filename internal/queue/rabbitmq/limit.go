@@ -97,7 +97,7 @@ func (q *Queue) spill(ctx context.Context, s *sub, n int) error {
 		return err
 	}
 	limit := q.specOf(s).Limit
-	over := d.waiting() + n - limit
+	over := min(n, d.waiting()+n-limit) // one for one: what was redriven stays
 	for range over {
 		moved, err := q.moveOldest(ctx, s)
 		if err != nil {
