@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/colliehq/collie/internal/secret"
+	"github.com/colliehq/collie/internal/terminal"
 )
 
 const (
@@ -87,7 +88,7 @@ func get[T any](ctx context.Context, c *Client, path string, params ...string) (
 		return e, fmt.Errorf("%s answered %q, but not as Collie does; does --url point to Collie?", c.shown(), resp.Status)
 	}
 	if e.Status != "success" {
-		return e, errors.New(clean(e.Error))
+		return e, errors.New(terminal.Clean(e.Error))
 	}
 	return e, nil
 }

@@ -150,15 +150,3 @@ func TestColor(t *testing.T) {
 		t.Errorf("colours change the layout (-plain +painted):\n%s", diff)
 	}
 }
-
-func TestHuman(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", 420 * time.Millisecond: "420ms", 45 * time.Second: "45s", 59*time.Second + 999*time.Millisecond: "59s",
-		12*time.Minute + 3*time.Second: "12m 3s", time.Hour: "1h", time.Hour + 59*time.Second: "1h", 76 * time.Hour: "3d 4h",
-		400 * 24 * time.Hour: "400d", -90 * time.Second: "-1m 30s",
-	} {
-		if got := client.Human(d); got != want {
-			t.Errorf("%v: %q, want %q", d, got, want)
-		}
-	}
-}

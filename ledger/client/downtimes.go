@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/colliehq/collie/internal/terminal"
 	"github.com/colliehq/collie/ledger/record"
 )
 
@@ -64,23 +65,22 @@ func (c *Client) downtimesTable(w io.Writer, o DowntimesOptions, found []record.
 		_, err := fmt.Fprintln(w, "no downtimes"+window(o))
 		return err
 	}
-	var t table
+	var t terminal.Table
 	var sum, part time.Duration
-	t.row(head("TARGET", "FROM", "TO", "LASTED", "REASON", "CAUSE")...)
+	t.Head("TARGET", "FROM", "TO", "LASTED", "REASON", "CAUSE")
 	for _, d := range found {
-		row := text(d.Target, c.clock(d.From), c.ended(d), lasted(d), d.Reason, short(d.Cause, 80))
+		row := t.Row(d.Target, c.clock(d.From), c.ended(d), lasted(d), d.Reason, terminal.Short(d.Cause, 80))
 		if d.End == record.StillDown {
-			row[2].color = red
+			row[2].Color = terminal.Red
 		}
-		t.row(row...)
 		sum, part = sum+seconds(d.Seconds), part+seconds(d.Window)
 	}
-	if err := t.write(w, c); err != nil {
+	if err := t.Write(w, c.Color); err != nil {
 		return err
 	}
-	line := plural(len(found), "downtime") + window(o) + ", " + Human(sum) + " in all"
+	line := terminal.Plural(len(found), "downtime") + window(o) + ", " + terminal.Human(sum) + " in all"
 	if part != sum {
-		line += ", " + Human(part) + " of it in that time"
+		line += ", " + terminal.Human(part) + " of it in that time"
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", line)
 	return err
@@ -91,7 +91,7 @@ func window(o DowntimesOptions) string {
 	if o.Until != "" {
 		text += " until " + ago(o.Until)
 	}
-	return clean(text)
+	return terminal.Clean(text)
 }
 
 // ago reads well for "30d"; a time stays what it is.
@@ -113,9 +113,9 @@ func (c *Client) ended(d record.Downtime) string {
 }
 
 func lasted(d record.Downtime) string {
-	text := Human(seconds(d.Seconds))
+	text := terminal.Human(seconds(d.Seconds))
 	if d.Unknown > 0 {
-		text += " and " + Human(seconds(d.Unknown)) + " blind"
+		text += " and " + terminal.Human(seconds(d.Unknown)) + " blind"
 	}
 	return text
 }
@@ -171,13 +171,13 @@ func (c *Client) months(ctx context.Context, w io.Writer, o DowntimesOptions, ho
 	case CSV:
 		return monthsCSV(w, e.Data)
 	}
-	var t table
-	t.row(head("TARGET", "MONTH", "AVAILABILITY", "DOWN", "UP", "UNKNOWN", "OTHER")...)
+	var t terminal.Table
+	t.Head("TARGET", "MONTH", "AVAILABILITY", "DOWN", "UP", "UNKNOWN", "OTHER")
 	for _, a := range e.Data {
-		t.row(text(a.Target, a.Month, percent(a.Ratio), Human(seconds(a.Down)), Human(seconds(a.Up+a.Degraded)), Human(seconds(a.Unknown)),
-			Human(seconds(a.Unreachable+a.Maintenance+a.Undecided)))...)
+		t.Row(a.Target, a.Month, percent(a.Ratio), terminal.Human(seconds(a.Down)), terminal.Human(seconds(a.Up+a.Degraded)), terminal.Human(seconds(a.Unknown)),
+			terminal.Human(seconds(a.Unreachable+a.Maintenance+a.Undecided)))
 	}
-	return t.write(w, c)
+	return t.Write(w, c.Color)
 }
 
 // percent never rounds a downtime away: what is not all is not 100%.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/colliehq/collie/internal/terminal"
 	"github.com/colliehq/collie/ledger/record"
 	"github.com/colliehq/collie/signal"
 )
@@ -64,14 +65,13 @@ func (c *Client) statusTable(w io.Writer, targets []record.Target, sum Summary) 
 	slices.SortStableFunc(targets, func(a, b record.Target) int {
 		return cmp.Or(slices.Index(order, a.State)-slices.Index(order, b.State), cmp.Compare(a.Name, b.Name))
 	})
-	var t table
-	t.row(head("TARGET", "STATE", "SINCE", "FOR", "TIER", "WHY")...)
+	var t terminal.Table
+	t.Head("TARGET", "STATE", "SINCE", "FOR", "TIER", "WHY")
 	for _, target := range targets {
-		row := text(target.Name, string(target.State), c.clock(target.Since), Human(max(c.now().Sub(target.Since), 0)), target.Tier, short(c.why(target), 80))
-		row[1].color = colorOf(target.State)
-		t.row(row...)
+		row := t.Row(target.Name, string(target.State), c.clock(target.Since), terminal.Human(max(c.now().Sub(target.Since), 0)), target.Tier, terminal.Short(c.why(target), 80))
+		row[1].Color = colorOf(target.State)
 	}
-	if err := t.write(w, c); err != nil {
+	if err := t.Write(w, c.Color); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", count(sum))
@@ -81,7 +81,7 @@ func (c *Client) statusTable(w io.Writer, targets []record.Target, sum Summary) 
 func (c *Client) why(t record.Target) string {
 	switch {
 	case t.Blind && t.LastSeen != nil:
-		return t.Source + " last looked " + Human(c.now().Sub(*t.LastSeen)) + " ago"
+		return t.Source + " last looked " + terminal.Human(c.now().Sub(*t.LastSeen)) + " ago"
 	case t.Blind:
 		return t.Source + " does not look"
 	case t.Cause != "":
@@ -102,5 +102,5 @@ func count(sum Summary) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s))
 		}
 	}
-	return plural(sum.Targets, "target") + ": " + strings.Join(parts, ", ")
+	return terminal.Plural(sum.Targets, "target") + ": " + strings.Join(parts, ", ")
 }

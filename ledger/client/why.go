@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/colliehq/collie/internal/terminal"
 	"github.com/colliehq/collie/ledger/record"
 	"github.com/colliehq/collie/signal"
 )
@@ -48,13 +49,13 @@ func (c *Client) story(s record.Story) string {
 	}
 	out.WriteString("\n")
 	if s.Earlier {
-		out.WriteString(c.paint("what was before: --since 7d", dim) + "\n")
+		out.WriteString(c.paint("what was before: --since 7d", terminal.Dim) + "\n")
 	}
 	for _, step := range s.Steps {
-		fmt.Fprintf(&out, "%s  %-9s  %s\n", c.clock(step.At), step.What, clean(step.Text))
+		fmt.Fprintf(&out, "%s  %-9s  %s\n", c.clock(step.At), step.What, terminal.Clean(step.Text))
 		for line := range strings.Lines(strings.TrimSpace(step.Detail)) {
 			if line = strings.TrimSpace(line); line != "" {
-				out.WriteString(strings.Repeat(" ", len("2006-01-02 15:04:05  delivered  ")) + c.paint(clean(line), dim) + "\n")
+				out.WriteString(strings.Repeat(" ", len("2006-01-02 15:04:05  delivered  ")) + c.paint(terminal.Clean(line), terminal.Dim) + "\n")
 			}
 		}
 	}
@@ -66,12 +67,12 @@ func (c *Client) story(s record.Story) string {
 
 func (c *Client) headline(s record.Story) string {
 	if s.Target == nil || s.Since == nil {
-		return clean(s.Subject) + "\n"
+		return terminal.Clean(s.Subject) + "\n"
 	}
 	t := *s.Target
-	line := fmt.Sprintf("%s is %s since %s, for %s\n", clean(s.Subject), c.paint(clean(string(t.State)), colorOf(t.State)), c.clock(*s.Since), Human(max(c.now().Sub(*s.Since), 0)))
+	line := fmt.Sprintf("%s is %s since %s, for %s\n", terminal.Clean(s.Subject), c.paint(terminal.Clean(string(t.State)), colorOf(t.State)), c.clock(*s.Since), terminal.Human(max(c.now().Sub(*s.Since), 0)))
 	if t.Blind {
-		line += clean(c.why(t)) + ": nobody knows how it is now\n"
+		line += terminal.Clean(c.why(t)) + ": nobody knows how it is now\n"
 	}
 	if t.Removed {
 		line += "it is not in the configuration any more\n"
@@ -84,7 +85,7 @@ func about(t record.Target) string {
 	var parts []string
 	add := func(before, v string) {
 		if v != "" {
-			parts = append(parts, before+clean(v))
+			parts = append(parts, before+terminal.Clean(v))
 		}
 	}
 	add("", t.Address)
