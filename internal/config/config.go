@@ -127,7 +127,7 @@ func refuseLater(top *yaml.Node, bad strictyaml.Bad) {
 			kept = append(kept, key, top.Content[i+1])
 			continue
 		}
-		bad(key.Line, key.Value, "is not in this version of Collie, which watches and barks; remove the section or comment it out")
+		bad(key.Line, key.Value, "is not in this version of Collie, which watches, barks and takes webhooks; remove the section or comment it out")
 	}
 	top.Content = kept
 }
