@@ -94,7 +94,7 @@ func newCollie(binary, dir, storage string, places []place) (*collie, error) {
 	var known []written
 	for _, p := range places {
 		w := written{Name: p.network(), Address: p.address(), Fast: p.network() == "scripted"}
-		if r, ok := p.(*real); ok {
+		if r, ok := p.(*genuine); ok {
 			w.Account = r.services
 		}
 		names, known = append(names, w.Name), append(known, w)

@@ -51,7 +51,7 @@ func (t *trial) during(ctx context.Context, post func() error, breaks func() err
 // round is one round of faults on a server.
 func (t *trial) round(p place) []step {
 	kill := t.breaking("kill", p, t.kill)
-	if r, ok := p.(*real); ok {
+	if r, ok := p.(*genuine); ok {
 		return []step{kill,
 			t.breaking("reset", p, func(context.Context) error { r.relay.reset(); return nil }),
 			t.breaking("kick", p, r.kick),
@@ -99,7 +99,7 @@ func (s *scripted) kick() {
 }
 
 // kick is what an operator of the channel may do.
-func (r *real) kick(context.Context) error {
+func (r *genuine) kick(context.Context) error {
 	return errors.Join(r.person.Send("KICK "+channel+" "+nick+" :chaos"), r.person.Send("KICK "+channel+" "+nick+"_ :chaos"))
 }
 
@@ -112,7 +112,7 @@ func (t *trial) nickTaken(ctx context.Context, s *scripted) error {
 
 // nickTakenOn has another come before Collie is back. Services may give Collie
 // its nick again.
-func (t *trial) nickTakenOn(ctx context.Context, r *real) error {
+func (t *trial) nickTakenOn(ctx context.Context, r *genuine) error {
 	r.relay.refuse(true)
 	r.relay.reset()
 	err := await(ctx, r, "Collie to be gone", func() bool { return !r.joined() })

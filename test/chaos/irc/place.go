@@ -66,13 +66,13 @@ func (s *scripted) up(context.Context) error {
 
 func (s *scripted) close() error {
 	err := s.listener.Close()
-	s.Server.Close()
+	s.Server.Close() //nolint:staticcheck // the server, not the place
 	return err
 }
 
-// real is a server of the distribution. Collie reaches it through a relay that
+// genuine is a server of the distribution. Collie reaches it through a relay that
 // can break; a person sits in the channel, and is its operator.
-type real struct {
+type genuine struct {
 	name     string
 	services bool
 	wait     time.Duration
@@ -83,12 +83,12 @@ type real struct {
 }
 
 // startReal starts an InspIRCd with services, or an ngIRCd.
-func startReal(ctx context.Context, program, dir string) (r *real, err error) {
+func startReal(ctx context.Context, program, dir string) (r *genuine, err error) {
 	dir = filepath.Join(dir, program)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	r = &real{name: program}
+	r = &genuine{name: program}
 	if program == inspircd {
 		r.services, r.wait = true, 5*time.Second
 		r.server, err = ircd.StartInspIRCd(ctx, dir, true)
@@ -111,7 +111,7 @@ func startReal(ctx context.Context, program, dir string) (r *real, err error) {
 
 // enter registers Collie's account, and has the person come in before Collie:
 // who comes first is the operator.
-func (r *real) enter(ctx context.Context) (err error) {
+func (r *genuine) enter(ctx context.Context) (err error) {
 	if r.services {
 		if err := r.server.Register(ctx, nick, password); err != nil {
 			return err
@@ -123,11 +123,11 @@ func (r *real) enter(ctx context.Context) (err error) {
 	return r.person.Join(ctx, channel)
 }
 
-func (r *real) network() string     { return r.name }
-func (r *real) address() string     { return r.relay.address() }
-func (r *real) slow() time.Duration { return r.wait }
+func (r *genuine) network() string     { return r.name }
+func (r *genuine) address() string     { return r.relay.address() }
+func (r *genuine) slow() time.Duration { return r.wait }
 
-func (r *real) heard() []ircd.Said {
+func (r *genuine) heard() []ircd.Said {
 	all := slices.Clone(r.before)
 	if r.person != nil {
 		all = append(all, r.person.Heard(channel)...)
@@ -135,18 +135,18 @@ func (r *real) heard() []ircd.Said {
 	return slices.DeleteFunc(all, func(s ircd.Said) bool { return s.From != nick && s.From != nick+"_" })
 }
 
-func (r *real) await(ctx context.Context, what string, holds func() bool) error {
+func (r *genuine) await(ctx context.Context, what string, holds func() bool) error {
 	return r.person.Await(ctx, what, func([]string) bool { return holds() })
 }
 
 // joined reports whether Collie came back after it was last seen to leave.
-func (r *real) joined() bool {
+func (r *genuine) joined() bool {
 	in := r.person.In(channel)
 	return slices.Contains(in, nick) || slices.Contains(in, nick+"_")
 }
 
 // down kills the server, with its services.
-func (r *real) down() error {
+func (r *genuine) down() error {
 	r.relay.refuse(true)
 	r.relay.reset()
 	if r.person != nil {
@@ -158,13 +158,13 @@ func (r *real) down() error {
 }
 
 // up starts it again; Collie is let in after the person.
-func (r *real) up(ctx context.Context) error {
+func (r *genuine) up(ctx context.Context) error {
 	err := errors.Join(r.server.Start(ctx), r.enter(ctx))
 	r.relay.refuse(false)
 	return err
 }
 
-func (r *real) close() error {
+func (r *genuine) close() error {
 	if r.person != nil {
 		r.person.Close()
 	}

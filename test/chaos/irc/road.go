@@ -120,11 +120,13 @@ func (l *ledger) journal(ctx context.Context, since time.Time) map[string]bool {
 	}
 	var page struct {
 		Data []struct {
-			Status string
+			Status string `json:"status"`
 			Signal struct {
-				Data struct{ Labels map[string]string }
-			}
-		}
+				Data struct {
+					Labels map[string]string `json:"labels"`
+				} `json:"data"`
+			} `json:"signal"`
+		} `json:"data"`
 	}
 	if json.Unmarshal(text, &page) != nil {
 		return nil
