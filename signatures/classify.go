@@ -77,7 +77,22 @@ func (c *Classifier) Verdict() Verdict {
 	if c.bytes > 0 && c.last != '\n' {
 		c.lines++
 	}
-	return c.judge()
+	v := c.judge()
+	if c.set.metrics != nil {
+		c.set.metrics.count(c.set, v, c.tried())
+	}
+	return v
+}
+
+// tried is on how many lines the texts of each signature were tried.
+func (c *Classifier) tried() []int {
+	lines := make([]int, len(c.set.signatures))
+	for pattern, u := range c.set.uses {
+		if u.signature >= 0 {
+			lines[u.signature] += c.stream.Tried(pattern)
+		}
+	}
+	return lines
 }
 
 // found takes a line that a pattern matches.

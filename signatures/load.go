@@ -87,14 +87,24 @@ func Load(paths ...string) ([]Family, error) {
 func files(p string) ([]string, error) {
 	info, err := os.Stat(p)
 	switch {
+	case p == "":
+		return nil, errors.New("a file or a folder has a name")
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s does not exist", p)
 	case err != nil:
-		return nil, fmt.Errorf("signatures: %w", err)
+		return nil, err
 	case !info.IsDir():
 		return []string{p}, nil
 	}
-	names, err := filepath.Glob(filepath.Join(p, "*.y*ml"))
+	var names []string
+	entries, err := os.ReadDir(p)
+	for _, e := range entries {
+		if ext := filepath.Ext(e.Name()); !e.IsDir() && (ext == ".yml" || ext == ".yaml") {
+			names = append(names, filepath.Join(p, e.Name()))
+		}
+	}
 	if err == nil && len(names) == 0 {
-		err = fmt.Errorf("signatures: no *.yml in %s", p)
+		err = fmt.Errorf("no *.yml is in the folder %s", p)
 	}
 	return names, err
 }

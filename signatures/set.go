@@ -13,7 +13,8 @@ import (
 type Set struct {
 	signatures []*compiled
 	matcher    *match.Set
-	uses       []use // what each pattern of the matcher is for
+	uses       []use    // what each pattern of the matcher is for
+	metrics    *Metrics // nil: nobody counts
 }
 
 // compiled is a signature with its expressions.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"time"
 
@@ -17,9 +18,24 @@ import (
 func (a *app) signatures(k *kingpin.Application) []command {
 	c := k.Command("signatures", "What failures look like: signatures as tested data.")
 	var paths []string
-	c.Flag("signatures", "A file or folder of signatures beside the shipped ones; repeatable. A family takes the place of a shipped one with its name.").
+	c.Flag("signatures", "A file or folder of signatures beside the shipped ones; repeatable. Without it, those of the configuration.").
 		PlaceHolder("PATH").StringsVar(&paths)
 	return []command{a.signaturesLint(c, &paths), a.signaturesTest(c, &paths), a.signaturesClassify(c, &paths)}
+}
+
+// families are the shipped ones, and those of the paths, or of the configuration
+// if there are none.
+func (a *app) families(paths []string) ([]signatures.Family, error) {
+	if len(paths) == 0 {
+		set, done := a.exporters(slog.New(slog.DiscardHandler), nil)
+		defer done()
+		c, err := a.load(set.Kinds())
+		if err != nil {
+			return nil, err
+		}
+		paths = c.Signatures.Files
+	}
+	return signatures.Load(paths...)
 }
 
 func (a *app) out(format string) show.Out {
@@ -32,7 +48,7 @@ func (a *app) signaturesLint(k *kingpin.CmdClause, paths *[]string) command {
 		PlaceHolder("FILE").ExistingFiles()
 	output := outputFlag(c, show.Text, show.JSON)
 	return command{c, func(context.Context) error {
-		families, err := signatures.Load(*paths...)
+		families, err := a.families(*paths)
 		if err != nil {
 			return err
 		}
@@ -56,7 +72,7 @@ func (a *app) signaturesTest(k *kingpin.CmdClause, paths *[]string) command {
 	c := k.Command("test", "Hold every signature against the samples of all; exit code 1 if one is not taken as it should be.")
 	output := outputFlag(c, show.Text, show.JSON)
 	return command{c, func(context.Context) error {
-		families, err := signatures.Load(*paths...)
+		families, err := a.families(*paths)
 		if err != nil {
 			return err
 		}
@@ -82,7 +98,7 @@ func (a *app) signaturesClassify(k *kingpin.CmdClause, paths *[]string) command 
 		if *code >= 0 {
 			job.ExitCode = code
 		}
-		families, err := signatures.Load(*paths...)
+		families, err := a.families(*paths)
 		if err != nil {
 			return err
 		}

@@ -17,18 +17,20 @@ import (
 	"github.com/colliehq/collie/internal/strictyaml"
 	"github.com/colliehq/collie/ircbot"
 	"github.com/colliehq/collie/ledger"
+	"github.com/colliehq/collie/signatures"
 	"github.com/colliehq/collie/webhook"
 )
 
 // Config is the whole configuration, with defaults where the file says nothing.
 type Config struct {
-	Exporters exporters.Config `yaml:",inline"`
-	Ledger    ledger.Config    `yaml:"ledger"`
-	Alerting  alerting.Config  `yaml:"alerting"`
-	IRC       ircbot.Config    `yaml:"irc"`
-	Webhooks  webhook.Config   `yaml:"webhooks"`
-	State     Engine           `yaml:"state"`
-	Queue     Queue            `yaml:"queue"`
+	Exporters  exporters.Config  `yaml:",inline"`
+	Ledger     ledger.Config     `yaml:"ledger"`
+	Alerting   alerting.Config   `yaml:"alerting"`
+	IRC        ircbot.Config     `yaml:"irc"`
+	Webhooks   webhook.Config    `yaml:"webhooks"`
+	Signatures signatures.Config `yaml:"signatures"`
+	State      Engine            `yaml:"state"`
+	Queue      Queue             `yaml:"queue"`
 
 	// File is where it was read from; empty means built-in defaults.
 	File string `yaml:"-"`
@@ -42,7 +44,7 @@ type Config struct {
 func Default() *Config {
 	return &Config{
 		Exporters: exporters.DefaultConfig(), Ledger: ledger.Default(),
-		Alerting: alerting.DefaultConfig(), IRC: ircbot.Default(), Webhooks: webhook.Default(),
+		Alerting: alerting.DefaultConfig(), IRC: ircbot.Default(), Webhooks: webhook.Default(), Signatures: signatures.Default(),
 		State: Engine{sqlite}, Queue: Queue{sqlite, rabbitmq.Default()},
 		env: newExpansions(),
 	}
@@ -64,6 +66,7 @@ func Load(named string, env Env, kinds []probe.Kind) (*Config, Mistakes) {
 		written := n.explained()
 		var modulesKnown bool
 		told, modulesKnown = c.readModules(lines, n, kinds)
+		told = append(told, c.readSignatures(lines, n)...)
 		c.validate(lines, n, written, kinds, modulesKnown)
 	}
 	if told = append(told, n.told...).sorted(n.file); len(told) > 0 {

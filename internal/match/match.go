@@ -126,7 +126,7 @@ type Hit struct {
 // of lines, and of patterns in a line. A line ends at a line feed or at the end
 // of the block; a carriage return before it does not belong to the line.
 func (s *Set) Lines(block []byte, f func(Hit)) {
-	w := walk{set: s, tried: make([]int, len(s.patterns))}
+	w := newWalk(s)
 	w.reset(block, f)
 	w.run()
 }
@@ -140,9 +140,14 @@ type walk struct {
 	start, end int // of the line in hand; end is after its line feed
 	line       []byte
 	tried      []int // for each pattern, the end of the last line that it was tried on
+	runs       []int // for each pattern, on how many lines it was tried
 	found      []int // patterns that match the line in hand
 
 	cutBegin, cutEnd bool // the first line begins, the last line ends, in the middle of a longer one
+}
+
+func newWalk(s *Set) walk {
+	return walk{set: s, tried: make([]int, len(s.patterns)), runs: make([]int, len(s.patterns))}
 }
 
 func (w *walk) reset(block []byte, emit func(Hit)) {
@@ -234,6 +239,7 @@ func (w *walk) try(p int, at int) {
 // edge that was cut, and asks what stands there, does not count: the piece
 // before or behind has it whole.
 func (w *walk) matches(p int) bool {
+	w.runs[p]++
 	one := &w.set.patterns[p]
 	first, last := w.cutBegin && w.start == 0, w.cutEnd && w.end == len(w.block)
 	if one.re == nil || !first && !last || !one.edges {

@@ -48,8 +48,12 @@ type Stream struct {
 // in the order of lines, and of patterns in a line; patterns of a line longer
 // than MaxLine in the order of its pieces.
 func (s *Set) Stream(emit func(Found)) *Stream {
-	return &Stream{set: s, emit: emit, walk: walk{set: s, tried: make([]int, len(s.patterns))}}
+	return &Stream{set: s, emit: emit, walk: newWalk(s)}
 }
+
+// Tried is on how many lines so far the pattern was tried: what it costs beyond
+// the one pass that all share.
+func (st *Stream) Tried(pattern int) int { return st.walk.runs[pattern] }
 
 var errClosed = errors.New("write to a closed stream")
 
