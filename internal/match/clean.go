@@ -21,9 +21,16 @@ type marker struct {
 // cleaner takes out what is there for terminals and for GitLab's log viewer:
 // escape sequences (ECMA-48) and section markers. Line feeds always stay, so
 // that lines can be counted on both sides.
+//
+// Newer runners begin each line with its time and stream; a log whose block
+// begins so loses that too, so that "^" is where the job's own text begins.
 type cleaner struct {
 	text    []byte
 	markers []marker
+
+	plain   []byte // raw without stamps
+	stamps  bool   // lines begin with stamps
+	midLine bool   // raw begins in the middle of a line
 }
 
 // clean returns raw without escape sequences, and how many bytes of raw that is:
@@ -32,6 +39,13 @@ type cleaner struct {
 // take out.
 func (c *cleaner) clean(raw []byte, last bool) (text []byte, used int) {
 	c.text, c.markers = c.text[:0], c.markers[:0]
+	all := len(raw)
+	raw = c.unstamped(raw)
+	text, used = c.unescaped(raw, last)
+	return text, used + all - len(raw)
+}
+
+func (c *cleaner) unescaped(raw []byte, last bool) (text []byte, used int) {
 	next := bytes.IndexByte(raw, escape)
 	if next < 0 {
 		return raw, len(raw)
@@ -52,6 +66,63 @@ func (c *cleaner) clean(raw []byte, last bool) (text []byte, used int) {
 	}
 	c.text = append(c.text, raw[at:]...)
 	return c.text, len(raw)
+}
+
+// stamp is the length of what a runner with FF_TIMESTAMPS writes before each
+// line: the time, the number and kind of the stream, and a plus where the line
+// goes on with the one before: 2024-05-22T12:12:46.214615Z 00O+
+// (https://docs.gitlab.com/17.5/ee/ci/yaml/ci_job_log_timestamps.html; the form is
+// that of gitlab/lib/gitlab/ci/ansi2json).
+const stamp = len("2024-05-22T12:12:46.214615Z 00O ")
+
+func hasStamp(line []byte) bool {
+	const form = "dddd-dd-ddTdd:dd:dd.ddddddZ xxKS"
+	if len(line) < stamp {
+		return false
+	}
+	for i := range stamp {
+		c := line[i]
+		ok := c == form[i]
+		switch form[i] {
+		case 'd':
+			ok = '0' <= c && c <= '9'
+		case 'x':
+			ok = '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+		case 'K':
+			ok = c == 'O' || c == 'E'
+		case 'S':
+			ok = c == ' ' || c == '+'
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// unstamped is raw without the stamps of its lines, if it begins with one or an
+// earlier block did.
+func (c *cleaner) unstamped(raw []byte) []byte {
+	if !c.midLine && !c.stamps {
+		c.stamps = hasStamp(raw)
+	}
+	if !c.stamps {
+		return raw
+	}
+	c.plain = c.plain[:0]
+	for first := true; len(raw) > 0; first = false {
+		end := bytes.IndexByte(raw, '\n') + 1
+		if end == 0 {
+			end = len(raw)
+		}
+		line := raw[:end]
+		if hasStamp(line) && (!first || !c.midLine) {
+			line = line[stamp:]
+		}
+		c.plain = append(c.plain, line...)
+		raw = raw[end:]
+	}
+	return c.plain
 }
 
 // sequence is the length of the escape sequence that b begins with; 0 if b ends

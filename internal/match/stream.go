@@ -125,6 +125,7 @@ func (st *Stream) piece() {
 
 // block matches raw, and returns how much of it was used.
 func (st *Stream) block(raw []byte, whole bool) (used int) {
+	st.cleaner.midLine = st.offset != st.longStart && st.long
 	text, used := st.cleaner.clean(raw, whole)
 	b := &blockReader{st: st, raw: raw, text: text, line: st.line}
 	st.walk.reset(text, b.hit)

@@ -144,12 +144,44 @@ func TestWhereALineStands(t *testing.T) {
 	}
 }
 
+// A runner with FF_TIMESTAMPS writes times before lines; "^" is behind them.
+func TestStamps(t *testing.T) {
+	log := "2024-05-22T12:12:46.214615Z 00O \x1b[0KRunning with gitlab-runner 17.1.0\x1b[0;m\n" +
+		"2024-05-22T12:12:46.214620Z 00O section_start:1716379966:step_script\r\x1b[0K+\x1b[0KExecuting\n" +
+		"2024-05-22T12:12:47.000000Z 01E FAILED tests/a.py::b\r\n" +
+		"2024-05-22T12:12:47.000000Z 01E+FAILED tests/a.py::c\n" +
+		"no stamp\n" +
+		"2024-05-22T12:12:48.000000Z 00O section_end:1716379968:step_script\r\x1b[0K\n"
+	set, err := Compile(expressions(`^Running with`, `^FAILED \S+::`, `^no stamp$`, `2024`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for range 10 {
+		got = nil
+		chunked(t, set, []byte(log), rand.New(rand.NewPCG(1, 1)), func(f Found) {
+			got = append(got, fmt.Sprintf("%d:%d:%s:%s", f.Line, f.Pattern, f.Section, f.Text))
+		})
+		want := []string{"1:0::Running with gitlab-runner 17.1.0", "3:1:step_script:FAILED tests/a.py::b", "4:1:step_script:FAILED tests/a.py::c", "5:2:step_script:no stamp"}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	long := log[:stamp] + strings.Repeat("x", 3*MaxLine) + " end\n" + log[:stamp] + "FAILED a::b\n"
+	var lines []int
+	chunked(t, set, []byte(long), rand.New(rand.NewPCG(1, 2)), func(f Found) { lines = append(lines, f.Line) })
+	if diff := cmp.Diff([]int{2}, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // FuzzStream holds the answers of a stream against those of one block, for any
 // bytes in any pieces.
 func FuzzStream(f *testing.F) {
 	f.Add([]byte("a\x1b[0mb\nsection_start:1:x\r\x1b[0Kconnection reset\r\n\x1b]0;t\x1b\\x\x1b"), uint64(1))
 	f.Add([]byte("\xff\xfe\x1b[\n\x1b]\n\x1b\n\r\n\n"), uint64(2))
 	f.Add(bytes.Repeat([]byte("no end "), 100), uint64(3))
+	f.Add([]byte("2024-05-22T12:12:46.214615Z 00O x\n2024-05-22T12:12:46.214615Z 00E+b\n2024-05-22T12:12:46"), uint64(4))
 	set, err := Compile(append(expressions(`(?i)connection reset`, `^x`, `b$`, `\bend\b`, `.`, `[^ ]\x{fffd}`), Pattern{Expr: "set", Literal: true}))
 	if err != nil {
 		f.Fatal(err)
