@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -45,27 +44,10 @@ func run(t *testing.T, cmd *exec.Cmd) string {
 	return string(out)
 }
 
-// enginePromtool is the promtool of the version that is embedded, in bin/. It is
-// built from that module's own go.mod, since it needs modules that Collie does
-// not: some minutes, so only CI does it unasked.
+// enginePromtool is the promtool of the version that is embedded, which
+// test/install builds.
 func enginePromtool(t *testing.T) string {
 	t.Helper()
-	version, dir, ok := strings.Cut(strings.TrimSpace(run(t, exec.Command("go", "list", "-m", "-f", "{{.Version}} {{.Dir}}", "github.com/prometheus/prometheus"))), " ")
-	if !ok {
-		t.Fatal("go list does not say where the module of Prometheus is")
-	}
-	built, err := filepath.Abs("../../bin/promtool-" + version)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(built); err == nil {
-		return built
-	}
-	if os.Getenv("CI") != "true" {
-		t.Skipf("the promtool of the engine is not built: go build -C %s -o %s ./cmd/promtool", dir, built)
-	}
-	cmd := exec.Command("go", "build", "-C", dir, "-o", built, "./cmd/promtool")
-	cmd.Env = append(os.Environ(), "GOFLAGS=-mod=readonly", "GOWORK=off")
-	run(t, cmd)
-	return built
+	version := strings.TrimSpace(run(t, exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/prometheus/prometheus")))
+	return need.Built(t, "promtool", version)
 }

@@ -18,8 +18,8 @@ import (
 	s3test "github.com/colliehq/collie/internal/testkit/s3"
 )
 
-// A story may take this long before it counts as hanging; wall-clock bounds
-// are guards, not expectations.
+// Each story may take this long, from when it begins, before it counts as
+// hanging; wall-clock bounds are guards, not expectations.
 const storyLimit = 10 * time.Minute
 
 // binaries are what the stories run, built once.
@@ -38,10 +38,30 @@ func TestStories(t *testing.T) {
 			t.Fatalf("go build %s: %v\n%s", pkg, err, out)
 		}
 	}
-	testscript.Run(t, testscript.Params{
-		Dir:                 ".",
+	stories, err := filepath.Glob("*.txtar")
+	if err != nil || len(stories) == 0 {
+		t.Fatalf("no stories: %v", err)
+	}
+	for _, story := range stories {
+		t.Run(strings.TrimSuffix(story, ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			tell(t, story, bin)
+		})
+	}
+}
+
+// tell runs one story.
+func tell(t *testing.T, story, bin string) {
+	begun := time.Now()
+	defer func() {
+		if took := time.Since(begun); took >= storyLimit && t.Failed() {
+			t.Logf("the story was ended: its limit is %v, it took %v", storyLimit, took.Round(time.Second))
+		}
+	}()
+	testscript.RunT(one{t}, testscript.Params{
+		Files:               []string{story},
 		RequireExplicitExec: true,
-		Deadline:            time.Now().Add(storyLimit),
+		Deadline:            begun.Add(storyLimit),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("HOME", env.WorkDir)
@@ -66,6 +86,14 @@ func TestStories(t *testing.T) {
 		},
 	})
 }
+
+// one runs the story as the test that it is given. By itself, testscript would
+// make a test of each, and all of them would share a deadline.
+type one struct{ *testing.T }
+
+func (one) Parallel()                            {}
+func (o one) Run(_ string, f func(testscript.T)) { f(o) }
+func (one) Verbose() bool                        { return testing.Verbose() }
 
 // condition knows [have:PROGRAM], which is false only outside of CI: there a
 // missing program fails the story. [root] is the same about who runs it.

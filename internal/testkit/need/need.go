@@ -6,6 +6,7 @@ package need
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -17,6 +18,30 @@ func Program(t testing.TB, names ...string) {
 			Missing(t, "this test needs the program "+name+", which is not installed: make tools installs it on Debian and Ubuntu")
 		}
 	}
+}
+
+// Built needs a program that test/install builds, and returns its file.
+func Built(t testing.TB, name, version string) string {
+	t.Helper()
+	file := BuiltFile(name, version)
+	if file == "" {
+		Missing(t, "this test needs "+name+" "+version+", which is not built: make tools builds it")
+	}
+	return file
+}
+
+// BuiltFile is where test/install puts a program that it builds, "" if it did
+// not.
+func BuiltFile(name, version string) string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	file := filepath.Join(cache, "collie-test", name+"-"+version, name)
+	if _, err := os.Stat(file); err != nil {
+		return ""
+	}
+	return file
 }
 
 // Root needs to run as root.

@@ -28,24 +28,12 @@ const (
 )
 
 // Program is where test/install puts the server, "" if it did not.
-func Program() string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return ""
-	}
-	file := filepath.Join(cache, "collie-test", "versitygw-"+version, "versitygw")
-	if _, err := os.Stat(file); err != nil {
-		return ""
-	}
-	return file
-}
+func Program() string { return need.BuiltFile("versitygw", version) }
 
 // Need needs the server, as need.Program does.
 func Need(t testing.TB) {
 	t.Helper()
-	if Program() == "" {
-		need.Missing(t, "this test needs versitygw "+version+", which is not built: make tools builds it")
-	}
+	need.Built(t, "versitygw", version)
 }
 
 // Gateway is a versitygw, which keeps buckets as folders.
