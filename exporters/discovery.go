@@ -12,7 +12,7 @@ import (
 // Register adds the paths of the exporter to mux.
 func (e *Exporter) Register(mux *http.ServeMux) {
 	mux.Handle("GET /probe", &probe.Handler{
-		Modules: e.currentModules, Allow: e.allows, Resolver: e.resolver, Log: e.log,
+		Modules: e.currentModules, Address: e.addressOf, Allow: e.allows, Resolver: e.resolver, Log: e.log,
 	})
 	mux.HandleFunc("GET /targets/metrics", e.serveMetrics)
 	mux.HandleFunc("GET /sd/targets", e.serveDiscovery)
@@ -24,6 +24,13 @@ func (e *Exporter) currentModules() map[string]probe.Module {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.modules // replaced as a whole, never changed
+}
+
+// addressOf is the address of the module target/NAME, "" of all others.
+func (e *Exporter) addressOf(module string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.named[module]
 }
 
 // allows reports whether /probe may look at the address: what is configured

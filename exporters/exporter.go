@@ -58,6 +58,7 @@ type Exporter struct {
 	targets   map[string]*target
 	order     []string        // of the configuration
 	addresses map[string]bool // that are configured
+	named     map[string]string
 	running   bool
 	former    map[string]row // of targets that are not configured now
 	pending   pending
@@ -95,7 +96,7 @@ func New(ctx context.Context, o Options) (*Exporter, error) {
 	})
 	e.clock = clock.New(e.source(), time.Time{}, o.Config.Probe.Lease)
 	e.metrics = newMetrics(o.Registry, e)
-	e.cfg, e.modules, e.addresses = o.Config, built.modules, built.addresses
+	e.cfg, e.modules, e.addresses, e.named = o.Config, built.modules, built.addresses, built.named
 	for _, t := range built.targets {
 		e.targets[t.cfg.Name] = t
 		e.order = append(e.order, t.cfg.Name)
@@ -254,11 +255,12 @@ type built struct {
 	targets   []*target
 	modules   map[string]probe.Module
 	addresses map[string]bool
+	named     map[string]string // the addresses of the modules target/NAME
 }
 
 // build makes the targets of a configuration that was validated before.
 func (e *Exporter) build(c Config, modules []probe.Module) (built, error) {
-	b := built{modules: make(map[string]probe.Module, len(modules)), addresses: map[string]bool{}}
+	b := built{modules: make(map[string]probe.Module, len(modules)+len(c.Targets)), addresses: map[string]bool{}, named: map[string]string{}}
 	for _, m := range modules {
 		b.modules[m.Name] = m
 	}
@@ -272,16 +274,12 @@ func (e *Exporter) build(c Config, modules []probe.Module) (built, error) {
 		if !known {
 			return built{}, fmt.Errorf("target %s: unknown module %q", cfg.Name, cfg.Probe)
 		}
-		if cfg.With.Kind != 0 {
-			var err error
-			if m, err = withOptions(cfg, m, e.o.Kinds, func(int, string, ...any) {}); err != nil {
-				return built{}, err
-			}
-			b.modules[m.Name] = m
+		scheduled, named, err := cfg.modules(m, e.o.Kinds)
+		if err != nil {
+			return built{}, err
 		}
-		b.addresses[cfg.Target] = true
-		m.Timeout = cfg.TimeLimit(m.Timeout)
-		t.module = m
+		t.module, b.modules[named.Name] = scheduled, named
+		b.addresses[cfg.Target], b.named[named.Name] = true, cfg.Target
 	}
 	return b, nil
 }

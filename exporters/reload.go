@@ -26,7 +26,7 @@ func (e *Exporter) replace(c Config, b built) {
 	now := e.look()
 	e.clock.SetStall(c.Probe.Lease)
 	old := e.targets
-	e.cfg, e.modules, e.addresses = c, b.modules, b.addresses
+	e.cfg, e.modules, e.addresses, e.named = c, b.modules, b.addresses, b.named
 	e.targets, e.order = make(map[string]*target, len(b.targets)), nil
 	for _, t := range b.targets {
 		name := t.cfg.Name

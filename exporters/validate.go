@@ -244,9 +244,6 @@ func withOptions(t TargetConfig, m probe.Module, kinds []probe.Kind, bad func(li
 	return m, nil
 }
 
-// withName is the module that /probe knows for a target with its own options.
-func withName(target string) string { return "target/" + target }
-
 // describe lists the options that are set, without their values: they may hold
 // secrets.
 func describe(node yaml.Node) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/colliehq/collie/exporters"
 	"github.com/colliehq/collie/exporters/module"
 	"github.com/colliehq/collie/exporters/probe"
 	"github.com/colliehq/collie/internal/config"
@@ -30,8 +32,8 @@ func (a *app) check(k *kingpin.Application) command {
 
 func (a *app) probe(k *kingpin.Application) command {
 	c := k.Command("probe", "Make one probe and show its log and its metrics; exit code 1 if it failed.")
-	name := c.Arg("module", "Name of a module: a built-in one, or one of the modules_file.").Required().String()
-	target := c.Arg("target", "What to probe: a URL, host:port, host, or what the module wants.").Required().String()
+	name := c.Arg("module", "Name of a module: a built-in one, one of the modules_file, or target/NAME, which is a configured target with its options.").Required().String()
+	target := c.Arg("target", "What to probe: a URL, host:port, host, or what the module wants. A configured target has its own.").String()
 	hostname := c.Flag("hostname", "Host header and TLS server name for a target that is an address.").PlaceHolder("NAME").String()
 	timeout := c.Flag("timeout", "Time limit of the probe.").Default("30s").Duration()
 	output := outputFlag(c, "text", "json")
@@ -47,15 +49,31 @@ func (a *app) probeOnce(ctx context.Context, name, target string, o probe.CLIOpt
 	if err != nil {
 		return err
 	}
-	m, ok := module.Map(loaded.Modules)[name]
-	if !ok {
-		return fmt.Errorf("unknown module %q; known are %v", name, names(loaded.Modules))
+	m, own, err := find(loaded, set.Kinds(), name)
+	if err != nil {
+		return err
 	}
-	ok, err = probe.CLI(ctx, a.stdout, m, target, o)
+	if target = cmp.Or(target, own); target == "" {
+		return fmt.Errorf("the target is missing: collie probe %s TARGET", name)
+	}
+	ok, err := probe.CLI(ctx, a.stdout, m, target, o)
 	if err == nil && !ok {
 		return errSaid
 	}
 	return err
+}
+
+// find is the module of that name, and what it looks at if it is a configured
+// target.
+func find(c *config.Config, kinds []probe.Kind, name string) (m probe.Module, target string, err error) {
+	if exporters.IsTarget(name) {
+		return c.Exporters.Named(name, c.Modules, kinds)
+	}
+	m, ok := module.Map(c.Modules)[name]
+	if !ok {
+		return m, "", fmt.Errorf("unknown module %q; known are %v, and target/NAME", name, names(c.Modules))
+	}
+	return m, "", nil
 }
 
 func names(modules []probe.Module) (list []string) {

@@ -26,10 +26,11 @@ const (
 // Handler answers /probe?module=M&target=T as blackbox_exporter does: one probe
 // for each request, nothing remembered. Log and Modules must be set.
 type Handler struct {
-	Modules  func() map[string]Module // the modules that hold now
-	Allow    func(target string) bool // whether the target may be probed; nil allows all
-	Guard    Guard                    // checks each address that is dialled; nil means GuardMetadata
-	Resolver Resolver                 // nil means net.DefaultResolver
+	Modules  func() map[string]Module   // the modules that hold now
+	Address  func(module string) string // what a module looks at if the request names no target, "" if it must; nil: all must
+	Allow    func(target string) bool   // whether the target may be probed; nil allows all
+	Guard    Guard                      // checks each address that is dialled; nil means GuardMetadata
+	Resolver Resolver                   // nil means net.DefaultResolver
 	Log      *slog.Logger
 
 	buffers sync.Pool // of *[]byte
@@ -47,6 +48,9 @@ type refusal struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	target, debug := query.Get("target"), query.Get("debug") == "true"
+	if target == "" && h.Address != nil {
+		target = h.Address(query.Get("module"))
+	}
 	module, no := h.admit(query.Get("module"), target)
 	if no != nil {
 		http.Error(w, no.text, no.status)
