@@ -114,7 +114,7 @@ func (m *model) publish(topic string, n int) {
 	for range n {
 		m.last++
 		key := m.last
-		if m.r.IntN(5) == 0 {
+		if m.r.IntN(5) == 0 && keeps(m.q, SameKeyOnce) {
 			key = 1 + m.r.IntN(m.last) // an old one again
 		}
 		msg := queue.Message{Topic: topic, Key: fmt.Sprint(key)}

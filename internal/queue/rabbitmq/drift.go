@@ -76,7 +76,7 @@ func (q *Queue) get(ctx context.Context, what string, into any) error {
 	if err != nil {
 		return plain(err)
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // it was read
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s: %s", what, resp.Status)
 	}

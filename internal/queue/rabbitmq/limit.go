@@ -106,16 +106,35 @@ func (q *Queue) spill(ctx context.Context, s *sub, n int) error {
 		if !moved {
 			break
 		}
-		d.spilled++
 		s.n.spilled.Add(1)
 	}
-	for ; d.spilled > limit; d.spilled-- {
-		if _, err := q.takeOne(ctx, s.names.spilled, nil); err != nil {
+	if over > 0 {
+		if err := q.boundSpilled(ctx, s, limit); err != nil {
 			return err
 		}
-		s.n.dropped.Add(1)
 	}
 	s.room.set(limit - d.waiting() - n + max(0, over))
+	return nil
+}
+
+// boundSpilled drops the oldest of what was set aside above the limit.
+func (q *Queue) boundSpilled(ctx context.Context, s *sub, limit int) error {
+	d, err := q.depth(ctx, s)
+	if err != nil {
+		return err
+	}
+	for tries := 2 * max(0, d.spilled-limit); d.spilled > limit && tries > 0; tries-- {
+		taken, err := q.takeOne(ctx, s.names.spilled, nil)
+		switch {
+		case err != nil:
+			return err
+		case !taken: // somebody looks at it just now
+			wait(ctx, 10*time.Millisecond)
+			continue
+		}
+		d.spilled--
+		s.n.dropped.Add(1)
+	}
 	return nil
 }
 
@@ -166,6 +185,7 @@ func (d depth) waiting() int { return d.main + d.alone + d.delayed + d.leased }
 
 func (q *Queue) depth(ctx context.Context, s *sub) (d depth, err error) {
 	err = q.ask(ctx, func(ch *amqp.Channel) error {
+		d = depth{}
 		count := func(name string, into *int) error {
 			found, err := ch.QueueDeclarePassive(name, true, false, false, false, nil)
 			if err != nil {

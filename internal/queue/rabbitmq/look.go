@@ -100,6 +100,7 @@ func (q *Queue) peek(ctx context.Context, s *sub, state queue.State, limit int) 
 // look takes the first messages of a queue and gives them back.
 func (q *Queue) look(ctx context.Context, name string, limit int, counted bool) (items []item, err error) {
 	err = q.ask(ctx, func(ch *amqp.Channel) error {
+		items = nil
 		var last amqp.Delivery
 		for len(items) < limit && ctx.Err() == nil {
 			d, some, err := ch.Get(name, false)

@@ -109,7 +109,7 @@ func decode(d *amqp.Delivery, topic string) item {
 }
 
 func text(h amqp.Table, name string) string {
-	s, _ := h[name].(string) //nolint:errcheck // absent or foreign: empty
+	s, _ := h[name].(string)
 	return s
 }
 

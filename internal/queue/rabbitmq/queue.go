@@ -38,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -222,10 +223,19 @@ func (q *Queue) drop(l *link) {
 	l.close()
 }
 
-// ask puts a question to the broker.
+// ask puts a question to the broker, again on a new connection if the old one
+// turns out to be gone: f may be called twice.
 func (q *Queue) ask(ctx context.Context, f func(*amqp.Channel) error) error {
 	l, err := q.current(ctx)
 	if err != nil {
+		return err
+	}
+	err = l.ask(f)
+	if _, network := errors.AsType[net.Error](err); !network && !errors.Is(err, amqp.ErrClosed) && !(err != nil && l.conn.IsClosed()) {
+		return err
+	}
+	q.drop(l)
+	if l, err = q.current(ctx); err != nil {
 		return err
 	}
 	return l.ask(f)

@@ -127,10 +127,9 @@ func (x *settler) isDone() bool {
 	return x.done
 }
 
-// finish takes it out of the hand. It reports whether it was there.
-func (x *settler) finish() bool {
+// finish takes it out of the hand.
+func (x *settler) finish() {
 	x.s.mu.Lock()
-	was := !x.done
 	x.done = true
 	delete(x.s.handed, x)
 	if len(x.s.handed) == 0 {
@@ -145,7 +144,6 @@ func (x *settler) finish() bool {
 	case x.s.settled <- struct{}{}:
 	default:
 	}
-	return was
 }
 
 // expire gives it back because nobody settled it in time: the broker counts
