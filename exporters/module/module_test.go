@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/colliehq/collie/exporters/host"
 	"github.com/colliehq/collie/exporters/module"
@@ -146,7 +148,7 @@ func TestDocumented(t *testing.T) {
 			kind = strings.Trim(name, "`")
 		}
 		cells := strings.Split(line, "|")
-		if len(cells) < 5 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
+		if kind == "" || len(cells) < 5 || !strings.HasPrefix(strings.TrimSpace(cells[1]), "`") {
 			continue
 		}
 		support := "yes"
@@ -170,6 +172,61 @@ func TestDocumented(t *testing.T) {
 	if diff := cmp.Diff(decoded, documented); diff != "" {
 		t.Errorf("the decoder (-) and docs/modules.md (+) differ:\n%s", diff)
 	}
+}
+
+// TestBuiltinDocumented holds that docs/modules.md lists the built-in modules,
+// each with the place where the options of its kind are.
+func TestBuiltinDocumented(t *testing.T) {
+	const page = "../../docs/modules.md"
+	_, table, ok := strings.Cut(read(t, page), "<!-- built-in -->\n")
+	table, _, closed := strings.Cut(table, "<!-- /built-in -->")
+	if !ok || !closed {
+		t.Fatalf("%s has no list of the built-in modules", page)
+	}
+	var documented, builtin []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `(.+)` \\| .+ \\| \\[(.+)\\]\\((.*)#(.+)\\) \\|$").FindAllStringSubmatch(table, -1) {
+		documented = append(documented, row[1]+" "+row[2])
+		target := page
+		if row[3] != "" {
+			target = "../../docs/" + row[3]
+		}
+		if !slices.Contains(anchors(read(t, target)), row[4]) {
+			t.Errorf("%s: %s has no heading for #%s", row[1], target, row[4])
+		}
+	}
+	var file struct {
+		Modules yaml.Node `yaml:"modules"`
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "default.yml")), &file); err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(file.Modules.Content); i += 2 {
+		var m struct{ Prober string }
+		if err := file.Modules.Content[i+1].Decode(&m); err != nil {
+			t.Fatal(err)
+		}
+		builtin = append(builtin, file.Modules.Content[i].Value+" "+m.Prober)
+	}
+	if diff := cmp.Diff(builtin, documented); diff != "" {
+		t.Errorf("default.yml (-) and docs/modules.md (+) differ:\n%s", diff)
+	}
+}
+
+// anchors are what links to the headings of a page are called.
+func anchors(page string) (names []string) {
+	for _, heading := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(page, -1) {
+		names = append(names, strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(heading[1], "`", "")), " ", "-"))
+	}
+	return names
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // FuzzParse decodes any text.

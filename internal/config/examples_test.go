@@ -13,11 +13,11 @@ import (
 const root = "../.."
 
 // Every shipped example is a configuration without mistakes, or a module file
-// that one of them uses.
+// that one of them uses. So is what stands in one as a comment.
 func TestExamples(t *testing.T) {
 	used := map[string]bool{}
 	var modules []string
-	for _, file := range glob(t, root+"/examples/*.yml") {
+	for _, file := range unpack(t, glob(t, root+"/examples/*.yml")) {
 		if strings.Contains(mustRead(t, file), "\nmodules:\n") {
 			modules = append(modules, file)
 			continue
@@ -33,6 +33,51 @@ func TestExamples(t *testing.T) {
 	for _, file := range modules {
 		if !used[file] {
 			t.Errorf("no example uses the module file %s", file)
+		}
+	}
+}
+
+var (
+	secretFile = regexp.MustCompile(`[\w-]+\.(secret|token|password|id|key)\b`)
+	rabbitHint = regexp.MustCompile(`(?s)\nqueue: \{engine: sqlite\}\n.*# queue:`)
+)
+
+// unpack puts the examples into a folder in which the secrets that they name
+// are. One that shows another queue as a comment is there in both forms.
+func unpack(t *testing.T, files []string) (unpacked []string) {
+	t.Helper()
+	folder := t.TempDir()
+	put := func(name, text string) string {
+		file := filepath.Join(folder, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	for _, file := range files {
+		text := mustRead(t, file)
+		for _, name := range secretFile.FindAllString(text, -1) {
+			put(name, "secret\n")
+		}
+		unpacked = append(unpacked, put(filepath.Base(file), text))
+		if at := rabbitHint.FindStringIndex(text); at != nil {
+			other := text[:at[0]] + "\nqueue:" + strings.ReplaceAll(text[at[1]:], "\n# ", "\n")
+			unpacked = append(unpacked, put("broker-"+filepath.Base(file), other))
+		}
+	}
+	return unpacked
+}
+
+// The full example has a target for each exporter that looks at a service of
+// its own kind.
+func TestFullExampleShowsEachKind(t *testing.T) {
+	shown := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^    probe: (\w+)`).FindAllStringSubmatch(mustRead(t, root+"/examples/full.yml"), -1) {
+		shown[match[1]] = true
+	}
+	for _, module := range []string{"nfs", "s3", "s3_canary", "rabbitmq", "beaker", "beaker_systems"} {
+		if !shown[module] {
+			t.Errorf("examples/full.yml has no target for %s", module)
 		}
 	}
 }
