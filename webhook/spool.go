@@ -45,19 +45,24 @@ func (w *Webhook) spool(ctx context.Context, h *hook, head http.Header, raw []by
 	headers[headerHook], headers[headerSender] = h.Name, h.sender.Name
 	headers[headerKey] = strings.ToValidUTF8(key.Text[:min(len(key.Text), maxHeaderValue)], "\uFFFD")
 	headers[headerReceived] = received.UTC().Format(time.RFC3339Nano)
+	m := queue.Message{Topic: Topic, Key: deliveryID(h.Name, key.Text), Headers: headers, Body: raw}
+	if !key.Repeats {
+		first, err = w.store.PublishOnce(ctx, Subscription, m)
+		return m.Key, first, err
+	}
 	err = w.store.Tx(ctx, func(tx *store.Tx) error {
 		text, err := unique(tx, h.Name, key, received)
 		if err != nil {
 			return err
 		}
-		id = deliveryID(h.Name, text)
-		known, err := tx.Known(Subscription, Topic, id)
+		m.Key = deliveryID(h.Name, text)
+		known, err := tx.Known(Subscription, Topic, m.Key)
 		if first = !known; err != nil || known {
 			return err
 		}
-		return tx.Enqueue(queue.Message{Topic: Topic, Key: id, Headers: headers, Body: raw})
+		return tx.Enqueue(m)
 	})
-	return id, first, err
+	return m.Key, first, err
 }
 
 // deliveryID is 24 hexadecimal digits.
@@ -66,12 +71,9 @@ func deliveryID(hook, key string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// unique is the key of a delivery. Where senders say the same again on purpose,
-// it counts how often they did.
+// unique is the key of a delivery whose sender says the same again on purpose:
+// it counts how often that was.
 func unique(tx *store.Tx, hook string, key sender.Key, now time.Time) (string, error) {
-	if !key.Repeats {
-		return key.Text, nil
-	}
 	name := hook + "/" + key.Text
 	var last, n int64
 	err := tx.QueryRow(`SELECT last, n FROM webhook_repeats WHERE key = ?`, name).Scan(&last, &n)

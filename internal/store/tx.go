@@ -109,16 +109,8 @@ func (tx *Tx) Known(subscription, topic, key string) (known bool, err error) {
 	if tx.over {
 		return false, errTxDone
 	}
-	st, err := tx.w.prepare(query) //nolint:sqlclosecheck // kept until the connection closes
-	if err != nil {
-		return false, wrap(err)
-	}
-	row := tx.w.conn.QueryRowContext
-	if st != nil { // its one row is read before it can run again
-		row = func(ctx context.Context, _ string, args ...any) *sql.Row { return st.QueryRowContext(ctx, args...) }
-	}
-	if err := row(context.Background(), query, subscription, key, key, topic).Scan(&known); err != nil {
-		return false, fmt.Errorf("look for %s of %s: %w", key, topic, wrap(err))
+	if err := tx.scan(&known, query, subscription, key, key, topic); err != nil {
+		return false, fmt.Errorf("look for %s of %s: %w", key, topic, err)
 	}
 	return known, nil
 }

@@ -17,14 +17,16 @@ const maxBatch = 256
 // request is one call of Tx, or with alone, of something that needs the file
 // without a transaction.
 type request struct {
-	f     func(*Tx) error
-	msgs  []queue.Message // f only publishes these
-	alone func(*conn) error
-	begun atomic.Bool // by the writer, or by a caller that gave up
-	done  chan struct{}
-	err   error
-	panic any
-	tx    *Tx
+	f    func(*Tx) error
+	msgs []queue.Message // f only publishes these
+	// unless is a subscription: f publishes only what it has not acted on.
+	unless string
+	alone  func(*conn) error
+	begun  atomic.Bool // by the writer, or by a caller that gave up
+	done   chan struct{}
+	err    error
+	panic  any
+	tx     *Tx
 }
 
 // Tx runs f in a transaction and returns nil once it is durable. Functions of
@@ -40,6 +42,21 @@ func (s *Store) Tx(ctx context.Context, f func(*Tx) error) error {
 // same time is written together, which is faster.
 func (s *Store) Publish(ctx context.Context, msgs ...queue.Message) error {
 	return s.submit(ctx, &request{f: func(tx *Tx) error { return tx.Enqueue(msgs...) }, msgs: msgs, done: make(chan struct{})})
+}
+
+// PublishOnce publishes a message unless its key is known (see [Tx.Known]), and
+// reports whether it did. What several callers publish at the same time is
+// written together.
+func (s *Store) PublishOnce(ctx context.Context, subscription string, m queue.Message) (first bool, err error) {
+	first = true // what is written together is new
+	err = s.submit(ctx, &request{msgs: []queue.Message{m}, unless: subscription, done: make(chan struct{}), f: func(tx *Tx) error {
+		known, err := tx.Known(subscription, m.Topic, m.Key)
+		if first = !known; err != nil || known {
+			return err
+		}
+		return tx.Enqueue(m)
+	}})
+	return first, err
 }
 
 // exclusive runs f on the writer's goroutine, between transactions.

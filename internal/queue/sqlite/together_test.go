@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/store"
 )
 
 // What many publish at once is written together; a key that is known, and a
@@ -54,5 +55,52 @@ func TestPublishersTogether(t *testing.T) {
 			t.Errorf("%q is stored twice, or with another's body %q", e.Key, e.Body)
 		}
 		seen[e.Key] = true
+	}
+}
+
+// Exactly one of those who publish the same at once is the first, and nobody is
+// where it was acted upon before.
+func TestPublishOnceTogether(t *testing.T) {
+	q := openQueue(t, t.TempDir())
+	must(t, q.Declare(t.Context(), queue.Subscription{Topic: "t", Name: "s"}))
+	const keys, acted = 40, 5 // of 40 keys, every fifth was acted upon
+	must(t, q.store.Tx(t.Context(), func(tx *store.Tx) error {
+		for i := 0; i < keys; i += acted {
+			if _, err := tx.Once("s", fmt.Sprint(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	var firsts [keys]atomic.Int64
+	var wg sync.WaitGroup
+	for n := range 32 {
+		wg.Go(func() {
+			for i := range keys {
+				i := (i + n/4*acted) % keys // four walk together
+				first, err := q.store.PublishOnce(t.Context(), "s", queue.Message{Topic: "t", Key: fmt.Sprint(i)})
+				if err != nil {
+					t.Error(err)
+				}
+				if first {
+					firsts[i].Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for i := range firsts {
+		want := int64(1)
+		if i%acted == 0 {
+			want = 0
+		}
+		if got := firsts[i].Load(); got != want {
+			t.Errorf("key %d: %d were the first", i, got)
+		}
+	}
+	entries, err := q.Peek(t.Context(), "s", queue.Filter{Limit: 10_000})
+	must(t, err)
+	if want := keys - keys/acted; len(entries) != want {
+		t.Errorf("%d messages, want %d", len(entries), want)
 	}
 }
