@@ -29,30 +29,61 @@ func NewPatient(q queue.Queue, log *slog.Logger) *Patient {
 	return &Patient{Queue: q, log: log, pending: map[string]queue.Subscription{}}
 }
 
-// tryFor bounds how long a start waits for the broker.
-const tryFor = 5 * time.Second
+// tryFor bounds how long a start waits for the broker: those who send deliveries
+// wait for the start.
+const tryFor = 2 * time.Second
 
 // Declare declares what it can. It fails only for what will never be right.
+// Once the broker was away, nothing more is asked of it here.
 func (p *Patient) Declare(ctx context.Context, subs ...queue.Subscription) error {
 	for _, s := range subs {
 		if s.Name == "" || s.Topic == "" {
 			return fmt.Errorf("declare subscription %q of topic %q: both names are needed", s.Name, s.Topic)
 		}
-		within, cancel := context.WithTimeout(ctx, tryFor)
-		err := p.Queue.Declare(within, s)
-		cancel()
-		if err == nil {
-			continue
+		if !p.waits() {
+			err := p.try(ctx, s)
+			if err == nil {
+				continue
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+			p.log.Warn("the broker cannot be asked; subscriptions are declared later", "subscription", s.Name, "err", err)
 		}
-		if ctx.Err() != nil {
-			return err
-		}
-		p.log.Warn("the broker cannot be asked; the subscription is declared later", "subscription", s.Name, "err", err)
 		p.mu.Lock()
 		p.pending[s.Name] = s
 		p.mu.Unlock()
 	}
 	return nil
+}
+
+func (p *Patient) waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.pending) > 0
+}
+
+// try declares, and does not wait for a broker that takes its time to say no:
+// RabbitMQ does, to whoever has a wrong password. What it declares after all is
+// declared again later, which changes nothing.
+func (p *Patient) try(ctx context.Context, s queue.Subscription) error {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	answer := make(chan error, 1)
+	go func() { // ends with the attempt, which has a bound of its own
+		defer cancel()
+		answer <- p.Queue.Declare(ctx, s)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		select {
+		case err := <-answer: // both at once
+			return err
+		default:
+			return fmt.Errorf("declare subscription %s: no answer within %s", s.Name, tryFor)
+		}
+	}
 }
 
 // Consume reads the subscription, from when it could be declared on.

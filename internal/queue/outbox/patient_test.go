@@ -67,3 +67,39 @@ func TestNothingIsPublishedBeforeEverySubscriptionIsThere(t *testing.T) {
 		}
 	})
 }
+
+// silent is a broker that does not answer, and counts who asked.
+type silent struct {
+	queue.Queue
+	asked atomic.Int64
+	over  chan struct{}
+}
+
+func (s *silent) Declare(context.Context, ...queue.Subscription) error {
+	s.asked.Add(1)
+	<-s.over
+	return errGone
+}
+
+// A start takes its time once, however many subscriptions there are, and however
+// long the broker takes to refuse.
+func TestAStartDoesNotWaitForEachSubscription(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &silent{Queue: memory.New(), over: make(chan struct{})}
+		defer broker.Close()
+		p := NewPatient(broker, slog.New(slog.DiscardHandler))
+		begin := time.Now()
+		for _, name := range []string{"a", "b", "c"} {
+			if err := p.Declare(t.Context(), queue.Subscription{Topic: "t", Name: name}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(begin); took > tryFor {
+			t.Errorf("the start waited for %s", took)
+		}
+		if n := broker.asked.Load(); n != 1 {
+			t.Errorf("the broker was asked %d times", n)
+		}
+		close(broker.over)
+	})
+}
