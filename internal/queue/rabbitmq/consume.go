@@ -159,6 +159,7 @@ func (s *session) open(ctx context.Context) (err error) {
 	if s.ch, err = s.conn.Channel(); err != nil {
 		return fmt.Errorf("open a channel: %w", err)
 	}
+	s.gone = s.ch.NotifyClose(make(chan *amqp.Error, 1))
 	if c.opts.Exclusive {
 		// A queue that belongs to the connection is the lock: it is gone with
 		// it, whatever ends it. The broker does not enforce exclusive consumers

@@ -231,7 +231,8 @@ func (q *Queue) ask(ctx context.Context, f func(*amqp.Channel) error) error {
 		return err
 	}
 	err = l.ask(f)
-	if _, network := errors.AsType[net.Error](err); !network && !errors.Is(err, amqp.ErrClosed) && !(err != nil && l.conn.IsClosed()) {
+	_, network := errors.AsType[net.Error](err)
+	if err == nil || !network && !errors.Is(err, amqp.ErrClosed) && !l.conn.IsClosed() {
 		return err
 	}
 	q.drop(l)

@@ -28,6 +28,7 @@ type session struct {
 	conn *amqp.Connection
 	ch   *amqp.Channel
 	in   <-chan amqp.Delivery
+	gone chan *amqp.Error // closed with the channel
 
 	buffer    []*settler // not handed over yet
 	lookAlone bool
@@ -56,11 +57,13 @@ func (s *session) deliver(ctx context.Context) error {
 			break
 		}
 		select {
-		case d, ok := <-s.in:
+		case d, ok := <-s.incoming():
 			if !ok {
 				return errConnection
 			}
 			s.take(ctx, d)
+		case <-s.gone:
+			return errConnection
 		case out <- next:
 			s.hand(s.buffer[0], false)
 			s.buffer = s.buffer[1:]
@@ -81,6 +84,18 @@ func (s *session) next() (d queue.Delivery, out chan<- queue.Delivery) {
 		return d, nil
 	}
 	return s.buffer[0].delivery(), s.c.out
+}
+
+// incoming is where messages come from. While a suspect is in the hand, nothing
+// is moved: if it kills us now, the acknowledgement of what was copied may not
+// arrive, and the copies of suspects would breed suspects.
+func (s *session) incoming() <-chan amqp.Delivery {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.single {
+		return nil
+	}
+	return s.in
 }
 
 func (s *session) inHand() int {
@@ -165,6 +180,7 @@ func (s *session) nextAlone(ctx context.Context) error {
 		s.lookAlone = false
 		return nil
 	}
+	// The answer came after the broker had read every acknowledgement before it.
 	it := decode(&d, s.c.sub.topic)
 	back := max(0, it.returned-s.c.q.back.count(it.id))
 	if back > 0 {
@@ -219,23 +235,19 @@ func crashDelay(crashes int) time.Duration {
 
 func (s *session) handAlone(ctx context.Context, it *settler) error {
 	d := it.delivery()
-	for {
-		if ctx.Err() != nil { // even if somebody still receives
-			it.giveBack()
-			return nil
-		}
+	for ctx.Err() == nil { // even if somebody still receives
 		select {
-		case d, ok := <-s.in:
-			if !ok {
-				return errConnection
-			}
-			s.take(ctx, d)
+		case <-s.gone:
+			it.lose()
+			return errConnection
 		case s.c.out <- d:
 			s.hand(it, true)
 			return nil
 		case <-ctx.Done():
 		}
 	}
+	it.giveBack()
+	return nil
 }
 
 // abandon marks everything as lost: the broker took it back.

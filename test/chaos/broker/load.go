@@ -53,7 +53,7 @@ func engine(urls ...string) (*rabbitmq.Queue, error) {
 	return rabbitmq.New(rabbitmq.Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
 }
 
-func startLoad(ctx context.Context, c config, dir string, urls ...string) (l *load, err error) {
+func startLoad(ctx context.Context, dir string, urls ...string) (l *load, err error) {
 	l = &load{sent: map[string]bool{}, got: map[string]int{}, acted: map[string]int{}}
 	l.ctx, l.stop = context.WithCancel(ctx)
 	l.store, err = store.Open(ctx, store.Options{Dir: dir + "/store", Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Ballast: -1})

@@ -111,7 +111,7 @@ func oneBroker(ctx context.Context, c config, dir string) (t tally, err error) {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	l, err := startLoad(ctx, c, dir, "amqp://"+p.Address())
+	l, err := startLoad(ctx, dir, "amqp://"+p.Address())
 	if err != nil {
 		return t, err
 	}
@@ -166,7 +166,7 @@ func cluster(ctx context.Context, c config, dir string) (t tally, err error) {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, nodes.Stop()) }()
-	l, err := startLoad(ctx, c, dir, nodes.URLs()...)
+	l, err := startLoad(ctx, dir, nodes.URLs()...)
 	if err != nil {
 		return t, err
 	}

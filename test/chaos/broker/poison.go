@@ -72,7 +72,7 @@ func die(ctx context.Context, c config, q queue.Queue, url string, others map[st
 			return queue.Entry{}, err
 		}
 	}
-	return queue.Entry{}, errors.New("X was not parked")
+	return queue.Entry{}, errors.New("the poisoned message was not parked")
 }
 
 // consumeUntilDead runs this program as a victim, for a while or until it has
@@ -153,5 +153,5 @@ func redriven(ctx context.Context, q queue.Queue) error {
 			return d.Ack(ctx)
 		}
 	}
-	return errors.New("X did not come after the redrive")
+	return errors.New("the poisoned message did not come after the redrive")
 }
