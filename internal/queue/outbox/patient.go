@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +20,8 @@ import (
 type Patient struct {
 	queue.Queue
 	log *slog.Logger
+
+	declaring sync.Mutex // held while the broker is asked, which may take long
 
 	mu      sync.Mutex
 	pending map[string]queue.Subscription
@@ -132,16 +135,24 @@ func (p *Patient) Publish(ctx context.Context, msgs ...queue.Message) error {
 
 // declareLate declares what could not be declared before.
 func (p *Patient) declareLate(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(p.pending)) {
-		if err := p.Queue.Declare(ctx, p.pending[name]); err != nil {
+	p.declaring.Lock()
+	defer p.declaring.Unlock()
+	for _, s := range p.later() {
+		if err := p.Queue.Declare(ctx, s); err != nil {
 			return err
 		}
-		delete(p.pending, name)
-		p.log.Info("subscription declared", "subscription", name)
+		p.mu.Lock()
+		delete(p.pending, s.Name)
+		p.mu.Unlock()
+		p.log.Info("subscription declared", "subscription", s.Name)
 	}
 	return nil
+}
+
+func (p *Patient) later() []queue.Subscription {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.SortedFunc(maps.Values(p.pending), func(a, b queue.Subscription) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func forward(ctx context.Context, in <-chan queue.Delivery, out chan<- queue.Delivery) {

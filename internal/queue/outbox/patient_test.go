@@ -88,6 +88,8 @@ func TestAStartDoesNotWaitForEachSubscription(t *testing.T) {
 		broker := &silent{Queue: memory.New(), over: make(chan struct{})}
 		defer broker.Close()
 		p := NewPatient(broker, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		begin := time.Now()
 		for _, name := range []string{"a", "b", "c"} {
 			if err := p.Declare(t.Context(), queue.Subscription{Topic: "t", Name: name}); err != nil {
@@ -100,6 +102,20 @@ func TestAStartDoesNotWaitForEachSubscription(t *testing.T) {
 		if n := broker.asked.Load(); n != 1 {
 			t.Errorf("the broker was asked %d times", n)
 		}
+		published := make(chan error, 1)
+		go func() { published <- p.Publish(t.Context(), queue.Message{Topic: "t"}) }()
+		synctest.Wait() // it asks the broker, too
+		begin = time.Now()
+		in, err := p.Consume(ctx, "b", queue.Options{})
+		if took := time.Since(begin); err != nil || took > 0 {
+			t.Errorf("a reader waited for %s: %v", took, err)
+		}
 		close(broker.over)
+		if err := <-published; !errors.Is(err, errGone) {
+			t.Errorf("published: %v", err)
+		}
+		cancel()
+		for range in { //nolint:revive // until it is closed
+		}
 	})
 }
