@@ -30,9 +30,10 @@ type job struct {
 	bucket   *bucket // as it was last asked for
 	target   string
 	request  probe.Request
-	touched  time.Time // when it was last probed,
-	asked    time.Time // and found well
-	failed   time.Time // when a listing last gave up
+	touched  time.Time        // when it was last probed,
+	asked    time.Time        // and found well
+	gaps     [2]time.Duration // between the last three probes
+	failed   time.Time        // when a listing last gave up
 	kept     kept
 	source   *lister // at work; nil between listings
 	link     *link   // its client
@@ -63,7 +64,11 @@ func newJob(x *S3, key string) *job { return &job{s3: x, key: key, wake: make(ch
 func (j *job) ask(b *bucket, req probe.Request, well bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.bucket, j.target, j.touched = b, req.Target, j.s3.now()
+	now := j.s3.now()
+	if !j.touched.IsZero() {
+		j.gaps[0], j.gaps[1] = j.gaps[1], now.Sub(j.touched)
+	}
+	j.bucket, j.target, j.touched = b, req.Target, now
 	if well {
 		j.asked = j.touched
 	}
@@ -77,6 +82,26 @@ func (j *job) ask(b *bucket, req probe.Request, well bool) {
 	case j.wake <- struct{}{}:
 	default:
 	}
+}
+
+// How long a listing goes on that no probe asks for any more: its target may
+// have left the configuration.
+const (
+	atLeast  = 2 * time.Minute
+	onlyOnce = time.Hour // that only one probe ever asked for
+)
+
+var errUnasked = errors.New("no probe asks for the bucket any more")
+
+// unasked tells whether probes ask no more: they would have asked three times.
+func (j *job) unasked() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	patience := max(atLeast, 3*j.gaps[0], 3*j.gaps[1])
+	if j.gaps[1] == 0 {
+		patience = onlyOnce
+	}
+	return j.s3.now().Sub(j.touched) > patience
 }
 
 func (j *job) touchedAt() time.Time {
@@ -120,6 +145,10 @@ func (j *job) work(ctx context.Context) {
 			return
 		}
 		if err == nil {
+			continue
+		}
+		if errors.Is(err, errUnasked) {
+			j.s3.log.Info("listing of a bucket rests until a probe asks for it again", "bucket", secret.URLs(j.target))
 			continue
 		}
 		j.s3.log.Warn("listing of a bucket failed, it goes on from there later", "bucket", secret.URLs(j.target), "err", words(err), "reason", reasonOf(err))
@@ -183,11 +212,14 @@ func (j *job) list(ctx context.Context) error {
 		j.end(nil, nil, err)
 		return err
 	}
-	saving, stop := context.WithCancel(ctx)
+	wanted, stop := context.WithCancelCause(ctx)
 	var saver sync.WaitGroup
-	saver.Go(func() { j.saveOften(saving) })
-	total, err := source.Total(ctx)
-	stop()
+	saver.Go(func() { j.saveOften(wanted, stop) })
+	total, err := source.Total(wanted)
+	if err != nil && errors.Is(context.Cause(wanted), errUnasked) {
+		err = errUnasked
+	}
+	stop(nil)
 	saver.Wait()
 	j.end(source, &total, err)
 	if saved := j.store(ctx); saved != nil {
@@ -229,6 +261,9 @@ func (j *job) end(source *lister, total *Total, err error) {
 	if j.failure = err; err != nil {
 		j.failed = j.s3.now()
 	}
+	if errors.Is(err, errUnasked) {
+		j.failure = nil // it goes on as soon as somebody wants to know
+	}
 	if source == nil {
 		return
 	}
@@ -244,9 +279,14 @@ func (j *job) end(source *lister, total *Total, err error) {
 	j.kept.Place, j.kept.Total, j.kept.Learned = nil, total, source.learned
 }
 
-// saveOften keeps the place of the listing that is under way.
-func (j *job) saveOften(ctx context.Context) {
+// saveOften keeps the place of the listing that is under way, and ends it when
+// nobody wants to know any more.
+func (j *job) saveOften(ctx context.Context, end context.CancelCauseFunc) {
 	for sleep(ctx, j.s3.save) {
+		if j.unasked() {
+			end(errUnasked)
+			return
+		}
 		if err := j.store(ctx); err != nil && ctx.Err() == nil {
 			j.s3.log.Debug("the place of a listing cannot be stored", "err", err)
 		}
