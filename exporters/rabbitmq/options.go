@@ -88,7 +88,7 @@ func oneOf[T ~string](into *T, text []byte, words ...T) error {
 	for i, w := range words {
 		list[i] = string(w)
 	}
-	return fmt.Errorf("%q is unknown%s; it can be %s", text, strictyaml.Suggestion(string(text), list), strings.Join(list, ", "))
+	return fmt.Errorf("%q is unknown%s", text, strictyaml.Suggestion(string(text), list))
 }
 
 // pattern is a regular expression that a whole name must match; empty matches

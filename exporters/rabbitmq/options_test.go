@@ -20,7 +20,7 @@ func TestOptions(t *testing.T) {
 		"nodes: [mq2, 'https://mq3:1']":              {"nodes: [mq2, 'ftp://x']", "nodes[1]: begins with ftp://"},
 		"nodes: []":                                  {"nodes: [" + strings.Repeat("a,", 65) + "]", "at most 64"},
 		user + "discover: true":                      {"discover: true", "needs a username"},
-		"require: all":                               {"require: most", "it can be all, majority, any"},
+		"require: all":                               {"require: most", "it can be all, any, majority"},
 		"vhosts: [/]":                                {"vhosts: /", "vhosts"},
 		"include: 'ci[.].*'":                         {"include: '('", "not a regular expression"},
 		"exclude: ''":                                {"exclude: '['", "not a regular expression"},
