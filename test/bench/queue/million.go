@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -27,7 +28,7 @@ import (
 const settle = 5 * time.Second
 
 // million measures a restart of the real program while many messages wait: how
-// long until it answers, and how much memory it takes.
+// long until it acknowledges a webhook, and how much memory it takes.
 func million(ctx context.Context, c config, dir string) error {
 	dir, err := os.MkdirTemp(dir, "million")
 	if err != nil {
@@ -43,15 +44,16 @@ func million(ctx context.Context, c config, dir string) error {
 		return err
 	}
 	slog.Info("messages wait", "messages", c.waiting)
-	var took, rss []float64
+	var ready, first, rss []float64
 	for range c.rounds {
-		t, r, err := restart(ctx, program, dir, data)
+		s, err := restart(ctx, program, dir, data)
 		if err != nil {
 			return err
 		}
-		took, rss = append(took, t.Seconds()), append(rss, float64(r))
+		ready, first, rss = append(ready, s.ready.Seconds()), append(first, s.first.Seconds()), append(rss, float64(s.rss))
 	}
-	fmt.Printf("figure queue.million_restart_seconds %.3f seconds\n", middle(took))
+	fmt.Printf("figure queue.million_restart_seconds %.3f seconds\n", middle(ready))
+	fmt.Printf("figure queue.million_first_202_seconds %.3f seconds\n", middle(first))
 	fmt.Printf("figure queue.million_rss_bytes %.0f bytes\n", middle(rss))
 	return nil
 }
@@ -75,42 +77,68 @@ func fill(ctx context.Context, data string, n int) error {
 	return errors.Join(err, q.Close(), s.Close())
 }
 
-// restart starts the program until it is ready, and kills it.
-func restart(ctx context.Context, program, dir, data string) (took time.Duration, rss int64, err error) {
+// start is what one start of the program took, and how much memory.
+type start struct {
+	first time.Duration // until a delivery was acknowledged
+	ready time.Duration
+	rss   int64
+}
+
+// restart starts the program until it takes deliveries and is ready, and kills
+// it.
+func restart(ctx context.Context, program, dir, data string) (s start, err error) {
+	hooks, err := freeAddress(ctx)
+	if err != nil {
+		return s, err
+	}
 	conf := filepath.Join(dir, "collie.yml")
-	if err := os.WriteFile(conf, []byte("targets: []\n"), 0o600); err != nil {
-		return 0, 0, err
+	text := "targets: []\nwebhooks: {listen_address: '" + hooks + "', hooks: [{name: bench, sender: generic, insecure: true}]}\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		return s, err
 	}
 	cmd := exec.CommandContext(ctx, program, "up", "--config.file", conf, "--storage.path", data, "--web.listen-address", "127.0.0.1:0", "--log.level", "error")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	cmd.Stderr = os.Stderr
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
-		return 0, 0, err
+		return s, err
 	}
 	defer func() {
 		_ = cmd.Process.Signal(syscall.SIGKILL)
 		_ = cmd.Wait() // it was killed, and says so
 	}()
+	if err := answers(ctx, http.MethodPost, "http://"+hooks+"/hook/bench", http.StatusAccepted); err != nil {
+		return s, err
+	}
+	s.first = time.Since(begin)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return 0, 0, fmt.Errorf("collie says no address: %w", err)
+		return s, fmt.Errorf("collie says no address: %w", err)
 	}
-	if err := answers(ctx, strings.TrimSpace(line)+"/-/ready"); err != nil {
-		return 0, 0, err
+	if err := answers(ctx, http.MethodGet, strings.TrimSpace(line)+"/-/ready", http.StatusOK); err != nil {
+		return s, err
 	}
-	took = time.Since(begin)
+	s.ready = time.Since(begin)
 	time.Sleep(settle)
-	rss, err = mostResident(cmd.Process.Pid)
-	return took, rss, err
+	s.rss, err = mostResident(cmd.Process.Pid)
+	return s, err
 }
 
-func answers(ctx context.Context, url string) error {
+func freeAddress(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// answers asks until the answer is the wanted one.
+func answers(ctx context.Context, method, url string, want int) error {
 	for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(2 * time.Millisecond) {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader("{}"))
 		if err != nil {
 			return err
 		}
@@ -120,11 +148,11 @@ func answers(ctx context.Context, url string) error {
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		_ = resp.Body.Close() // the status is what counts
-		if resp.StatusCode == http.StatusOK {
+		if resp.StatusCode == want {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s does not answer 200", url)
+	return fmt.Errorf("%s does not answer %d", url, want)
 }
 
 // mostResident is the most memory that the process ever had.
