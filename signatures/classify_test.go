@@ -150,3 +150,45 @@ func TestExpiredIsNotUsed(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestWhoIsAccusedAndAsked(t *testing.T) {
+	f := family(t, `
+  - name: mount
+    cause: nfs
+    owner: storage team
+    link: https://wiki.example.org/nfs
+    patterns: [{lines: ['mounting', 'server (?P<host>\S+) not responding']}, {regex: 'mount (?P<host>[^:]+):'}]
+    accuses: {host: $host}
+    samples: {match: ["mounting\nserver nas not responding"]}
+  - {name: fixed, cause: dns, patterns: [{literal: no answer}], accuses: {host: ns1.example.org}, samples: {match: [no answer]}}
+`)
+	v := classify(t, f, Job{}, "mounting /a\nserver nas1.example.org not responding\nmount nas2.example.org:/b\nno answer\n")
+	if diff := cmp.Diff([]string{"nas1.example.org", "nas2.example.org"}, v.Best.Hosts); diff != "" {
+		t.Error(diff)
+	}
+	if v.Best.Owner != "storage team" || v.Best.Link != "https://wiki.example.org/nfs" {
+		t.Errorf("owner %q, link %q", v.Best.Owner, v.Best.Link)
+	}
+	if diff := cmp.Diff([]string{"ns1.example.org"}, v.Findings[1].Hosts); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// The answer does not depend on how the log is cut, and is the same each time.
+func TestSameLogSameVerdict(t *testing.T) {
+	log := strings.Repeat("2026 building\n", 50) + "connection reset by peer\n\x1b[31mfailed to pull image \"r.example.org/x\"\x1b[0m\nmain.c:1:2: error: x\n"
+	want := classify(t, family(t, examples), Job{}, log)
+	set, err := Compile([]Family{family(t, examples)}, today)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 1; size < len(log); size += 7 {
+		c := set.Classifier(Job{})
+		for rest := []byte(log); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			_, _ = c.Write(rest[:min(size, len(rest))])
+		}
+		if diff := cmp.Diff(want, c.Verdict(), cmpopts.IgnoreUnexported(Finding{})); diff != "" {
+			t.Fatalf("in pieces of %d bytes:\n%s", size, diff)
+		}
+	}
+}

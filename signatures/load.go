@@ -255,26 +255,42 @@ func (s *Signature) validateNumbers(bad func(path, format string, args ...any)) 
 			bad(fmt.Sprintf(".delays[%d]", i), "%s is before the failure", d)
 		}
 	}
+	if s.Link != "" && !strings.HasPrefix(s.Link, "https://") && !strings.HasPrefix(s.Link, "http://") {
+		bad(".link", "%q is no address; begin with https://", s.Link)
+	}
 	if s.Budget.Retries < 0 || s.Budget.Per <= 0 {
 		bad(".budget", "write for example {retries: 20, per: 1h}")
 	}
 }
 
-// validateAccuses holds a capture against the patterns: each must have it.
+// validateAccuses holds a capture against the patterns: each must have it, a
+// window in its last line.
 func (s *Signature) validateAccuses(bad func(path, format string, args ...any)) {
 	name, ok := s.capture()
 	if !ok {
 		return
 	}
 	for i, p := range s.Patterns {
-		if re, err := regexp.Compile(p.Regex); err == nil && re.SubexpIndex(name) < 0 {
+		expr := p.Regex
+		if len(p.Lines) > 0 {
+			expr = p.Lines[len(p.Lines)-1]
+		}
+		if re, err := regexp.Compile(expr); err == nil && re.SubexpIndex(name) < 0 {
 			bad(".accuses.host", "$%s is no group of patterns[%d]; name a group with (?P<%s>...)", name, i, name)
 		}
 	}
+	if len(s.Patterns) == 0 {
+		bad(".accuses.host", "$%s is captured by a pattern, and there is none", name)
+	}
 }
 
-// capture is the group whose text is the accused host.
-func (s *Signature) capture() (name string, ok bool) { return strings.CutPrefix(s.Accuses.Host, "$") }
+// capture is the group whose text is the accused host; not ok if there is none.
+func (s *Signature) capture() (name string, ok bool) {
+	if name, ok = strings.CutPrefix(s.Accuses.Host, "$"); !ok {
+		return "", false
+	}
+	return name, true
+}
 
 func (t Text) validate(bad func(path, format string, args ...any)) {
 	given := 0

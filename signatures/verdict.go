@@ -23,6 +23,9 @@ type Finding struct {
 	Signature  string  `json:"signature"`
 	Family     string  `json:"family"`
 	Cause      string  `json:"cause"`
+	About      string  `json:"description,omitempty"`
+	Owner      string  `json:"owner,omitempty"`
+	Link       string  `json:"link,omitempty"`
 	Action     Action  `json:"action"`
 	Mode       Mode    `json:"mode"`
 	Confidence float64 `json:"confidence"` // 0 to 1: see confidence
@@ -124,13 +127,17 @@ func (c *Classifier) finding(one *compiled, h *hits) (f Finding, ok bool) {
 	if from := c.bytes - one.Scope.LastBytes; one.Scope.LastBytes > 0 && !c.anywhere {
 		matches = slices.DeleteFunc(slices.Clone(matches), func(m Match) bool { return m.Offset < from })
 	}
+	count := h.count
+	if len(matches) < len(h.matches) {
+		count = len(matches)
+	}
 	fits, asked := c.fits(one)
 	if !fits || len(one.Patterns) > 0 && len(matches) == 0 || len(one.Patterns) == 0 && !asked {
 		return f, false
 	}
 	f = Finding{
-		Signature: one.Name, Family: one.Family, Cause: one.Cause, Action: one.Action, Mode: one.Mode,
-		Count: h.count, Matches: matches, Vetoes: h.vetoes, Provides: one.Accuses.Provides, Hosts: hosts(one, matches),
+		Signature: one.Name, Family: one.Family, Cause: one.Cause, About: one.Description, Owner: one.Owner, Link: one.Link, Action: one.Action, Mode: one.Mode,
+		Count: count, Matches: matches, Vetoes: h.vetoes, Provides: one.Accuses.Provides, Hosts: hosts(one, matches),
 	}
 	f.Confidence, f.Why = c.confidence(one, f, asked)
 	return f, true

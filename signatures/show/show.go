@@ -83,6 +83,12 @@ func (o Out) finding(b *strings.Builder, f signatures.Finding, best bool) {
 		fmt.Fprintf(b, "  and %d more\n", more)
 	}
 	fmt.Fprintf(b, "  because %s\n", f.Why)
+	if f.Owner != "" {
+		fmt.Fprintf(b, "  owner %s\n", f.Owner)
+	}
+	if f.Link != "" {
+		fmt.Fprintf(b, "  see %s\n", f.Link)
+	}
 	switch {
 	case len(f.Hosts) > 0:
 		fmt.Fprintf(b, "  it accuses %s\n", strings.Join(f.Hosts, ", "))
