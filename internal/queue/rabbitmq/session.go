@@ -62,7 +62,7 @@ func (s *session) deliver(ctx context.Context) error {
 				return errConnection
 			}
 			s.take(ctx, d)
-		case <-s.gone:
+		case <-s.gone: //nolint:errcheck // why it ended is logged by what comes next
 			return errConnection
 		case out <- next:
 			s.hand(s.buffer[0], false)
@@ -237,7 +237,7 @@ func (s *session) handAlone(ctx context.Context, it *settler) error {
 	d := it.delivery()
 	for ctx.Err() == nil { // even if somebody still receives
 		select {
-		case <-s.gone:
+		case <-s.gone: //nolint:errcheck // why it ended is logged by what comes next
 			it.lose()
 			return errConnection
 		case s.c.out <- d:

@@ -21,6 +21,7 @@ import (
 
 type config struct {
 	short     bool
+	only      string
 	producers int
 	away      time.Duration // how long the broker is stopped or full
 	calm      time.Duration // between faults
@@ -30,6 +31,7 @@ type config struct {
 func main() {
 	c := config{}
 	flag.BoolVar(&c.short, "short", false, "a try: short faults, few deaths")
+	flag.StringVar(&c.only, "only", "", "one part: broker, cluster or poison")
 	flag.IntVar(&c.producers, "producers", 16, "producers of 4 KB messages")
 	flag.Parse()
 	c.away, c.calm, c.deaths = 90*time.Second, 5*time.Second, 100
@@ -61,10 +63,13 @@ func run(ctx context.Context, c config) error {
 		name string
 		run  func(context.Context, config, string) (tally, error)
 	}{
-		{"one broker", oneBroker},
-		{"a cluster", cluster},
-		{"a message that kills its consumer", poison},
+		{"broker", oneBroker},
+		{"cluster", cluster},
+		{"poison", poison},
 	} {
+		if c.only != "" && c.only != part.name {
+			continue
+		}
 		here, err := os.MkdirTemp(dir, "part")
 		if err != nil {
 			return err
