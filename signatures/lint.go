@@ -27,7 +27,11 @@ type Remark struct {
 }
 
 func (r Remark) String() string {
-	return fmt.Sprintf("%s:%d: %s: %s: %s (%s)", r.File, r.Line, r.Level, r.Signature, r.Message, r.Check)
+	message := r.Message
+	if r.Signature != "" {
+		message = r.Signature + ": " + message
+	}
+	return fmt.Sprintf("%s:%d: %s: %s (%s)", r.File, r.Line, r.Level, message, r.Check)
 }
 
 // Corpus is a log in which nothing failed that a retry would mend.
