@@ -4,7 +4,7 @@
 // a sync, round after round. What was acknowledged is written down outside, and
 // in the end compared with what was acted on. Then the same happens to collie
 // while 64 producers post to it, and what was answered 202 is looked for in an
-// export. The last line is "lost N duplicated N faults N"; the exit code is 1 if
+// export. At last they post while its broker is away. The last line is "lost N duplicated N faults N"; the exit code is 1 if
 // anything was lost, or acted on or stored twice.
 package main
 
@@ -58,7 +58,7 @@ func main() {
 	}
 }
 
-// both makes the trial of the queue and that of the receiver, and prints what
+// both makes the trial of the queue and those of the receiver, and prints what
 // they found together.
 func both(ctx context.Context, c config) (result, error) {
 	alone, err := trial(ctx, c)
@@ -71,8 +71,16 @@ func both(ctx context.Context, c config) (result, error) {
 		return result{}, err
 	}
 	fmt.Printf("figure queue.chaos_receiver_p99_seconds %.4f seconds\n", received.p99().Seconds())
-	fmt.Printf("alone: %s\nreceiver: %s\n", alone, received)
-	sum := result{lost: alone.lost + received.lost, duplicated: alone.duplicated + received.duplicated, faults: alone.faults + received.faults}
+	away, err := brokerTrial(ctx, c)
+	if err != nil {
+		return result{}, fmt.Errorf("without the broker: %w", err)
+	}
+	fmt.Printf("figure queue.broker_down_answer_p99_seconds %.4f seconds\n", away.p99().Seconds())
+	fmt.Printf("alone: %s\nreceiver: %s\nwithout the broker: %s\n", alone, received, away)
+	sum := result{
+		lost: alone.lost + received.lost + away.lost, duplicated: alone.duplicated + received.duplicated + away.duplicated,
+		faults: alone.faults + received.faults + away.faults,
+	}
 	fmt.Printf("lost %d duplicated %d faults %d\n", sum.lost, sum.duplicated, sum.faults)
 	return sum, nil
 }

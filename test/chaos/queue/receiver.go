@@ -32,6 +32,7 @@ type receiver struct {
 	program string
 	r       *rand.Rand
 	faults  int
+	pace    time.Duration // between the deliveries of a producer
 
 	mu     sync.Mutex
 	acked  map[string]bool // ids that were answered 202
@@ -58,6 +59,7 @@ func receiverTrial(ctx context.Context, c config) (found result, err error) {
 	t := &receiver{
 		dir: dir, data: filepath.Join(dir, "data"), program: c.collie,
 		r: rand.New(rand.NewPCG(c.seed, c.seed)), acked: map[string]bool{},
+		pace: 20 * time.Millisecond,
 	}
 	if err := t.prepare(ctx); err != nil {
 		return found, err
@@ -140,7 +142,7 @@ func (t *receiver) post(ctx context.Context, producer int) {
 			}
 			pause(ctx, 50*time.Millisecond)
 		}
-		pause(ctx, 20*time.Millisecond)
+		pause(ctx, t.pace)
 	}
 }
 
