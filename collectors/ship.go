@@ -173,13 +173,14 @@ func (s *Shipper) readLog(l *file.Log, n int) {
 func (s *Shipper) replay(f *cursor.Flight) {
 	s.batch.reset()
 	s.batch.base = f.Base
+	whole := 0
 	for _, r := range f.Ranges {
-		if l := s.tracker.Find(r.File); l != nil && l.Live() && l.Cursor == r.Start {
-			s.replayPart(l, r)
+		if l := s.tracker.Find(r.File); l != nil && l.Live() && l.Cursor == r.Start && s.replayPart(l, r) {
+			whole++
 		}
 	}
-	if len(s.batch.parts) < len(f.Ranges) {
-		s.log.Warn("a part of what was being sent is not in its file any more", "parts", len(f.Ranges), "found", len(s.batch.parts))
+	if whole < len(f.Ranges) {
+		s.log.Warn("a part of what was being sent is not in its file any more", "parts", len(f.Ranges), "found", whole)
 	}
 	if len(s.batch.parts) > 0 {
 		s.metrics.replays.Inc()
@@ -187,18 +188,21 @@ func (s *Shipper) replay(f *cursor.Flight) {
 	}
 }
 
-func (s *Shipper) replayPart(l *file.Log, r cursor.Range) {
-	start, parts, entries := len(s.batch.raw), len(s.batch.parts), len(s.batch.entries)
+// replayPart reports whether the part is as it was. Of a copy that was made
+// before the last lines were written, its beginning is: what is there is sent in
+// any case, with the times that it had.
+func (s *Shipper) replayPart(l *file.Log, r cursor.Range) (whole bool) {
+	start := len(s.batch.raw)
 	raw, err := s.tracker.Read(l, s.batch.raw, int(r.Stop-r.Start))
 	if err != nil {
 		s.unreadable(err)
 	}
 	s.batch.raw = raw
-	s.batch.add(l, r, start, true)
-	if len(s.batch.parts) > parts && s.batch.parts[parts].r == r {
-		return
+	n := int64(len(raw) - start)
+	if s.batch.add(l, r, start, n == r.Stop-r.Start) == 0 {
+		return false
 	}
-	s.batch.raw, s.batch.parts, s.batch.entries = s.batch.raw[:start], s.batch.parts[:parts], s.batch.entries[:entries]
+	return s.batch.parts[len(s.batch.parts)-1].r == r
 }
 
 // records are those of the files in the batch.

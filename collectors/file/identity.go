@@ -47,9 +47,8 @@ type Record struct {
 	Key     Key
 	Name    string // the path at which it was found first, which its lines are shipped with
 	Path    string // where it was seen last
-	HeadLen int
-	Head    Hash
-	Cursor  int64 // all before it was acknowledged
+	Head    []byte // the first bytes, up to HeadSize of what was read
+	Cursor  int64  // all before it was acknowledged
 	TailLen int
 	Tail    Hash  // of the TailLen bytes before the cursor
 	Size    int64 // when it was seen last
@@ -60,13 +59,20 @@ type Record struct {
 func (r *Record) Unread() int64 { return max(0, r.Size-r.Cursor) }
 
 // holds reports whether the content is that of the record up to its cursor, and
-// returns the beginning of it and what stands before the cursor.
-func (r *Record) holds(f io.ReaderAt) (head, tail []byte, ok bool, err error) {
-	if head, err = readAt(f, make([]byte, r.HeadLen), 0); err != nil || len(head) < r.HeadLen || Sum(head) != r.Head {
-		return nil, nil, false, err
+// returns what stands before the cursor.
+func (r *Record) holds(f io.ReaderAt) (tail []byte, ok bool, err error) {
+	if ok, err = r.begins(f); !ok {
+		return nil, false, err
 	}
 	tail, err = readAt(f, make([]byte, r.TailLen), r.Cursor-int64(r.TailLen))
-	return head, tail, err == nil && len(tail) == r.TailLen && Sum(tail) == r.Tail, err
+	return tail, err == nil && len(tail) == r.TailLen && Sum(tail) == r.Tail, err
+}
+
+// begins reports whether the file begins as the record does, as far as it goes.
+func (r *Record) begins(f io.ReaderAt) (bool, error) {
+	var room [HeadSize]byte
+	head, err := readAt(f, room[:len(r.Head)], 0)
+	return err == nil && bytes.HasPrefix(r.Head, head) && (len(head) > 0 || len(r.Head) == 0), err
 }
 
 // readAt reads as much of b as the file has. The end of the file is no error.
@@ -107,6 +113,9 @@ func CopyOf(f, original io.ReaderAt, size int64) (bool, error) {
 func (r *Record) MayCopy(k Key, path string) bool {
 	from, to := filepath.Base(r.Path), filepath.Base(path)
 	stem := strings.TrimSuffix(from, filepath.Ext(from))
+	if was := (Key{Dev: ^r.Key.Dev, Inode: r.Key.Inode, Birth: r.Key.Birth}); k == was {
+		return false // it is the original, after it was truncated
+	}
 	return path != r.Path && k.Birth >= r.Key.Birth && len(to) > len(from) && stem != "" && strings.HasPrefix(to, stem)
 }
 
@@ -114,7 +123,7 @@ func (r *Record) MayCopy(k Key, path string) bool {
 // a new file, as editors and some shared file systems leave it. Little content
 // proves nothing: a program that starts again writes the same first line.
 func (r *Record) Rewritten(path string) bool {
-	return path == r.Path && r.HeadLen == HeadSize && r.Cursor >= HeadSize
+	return path == r.Path && len(r.Head) == HeadSize && r.Cursor >= HeadSize
 }
 
 // Candidate is a file that a glob found.

@@ -34,9 +34,8 @@ func (l *Log) Still(now time.Time) time.Duration { return now.Sub(l.grown) }
 // Known adds what was read from the start of the file to what makes it known.
 // At is the offset of b.
 func (l *Log) Known(at int64, b []byte) {
-	if have := int64(len(l.head)); at <= have && have < HeadSize && at+int64(len(b)) > have {
-		l.head = append(l.head, b[have-at:min(int64(len(b)), HeadSize-at)]...)
-		l.HeadLen, l.Head = len(l.head), Sum(l.head)
+	if have := int64(len(l.Head)); at <= have && have < HeadSize && at+int64(len(b)) > have {
+		l.Head = append(l.Head[:have:have], b[have-at:min(int64(len(b)), HeadSize-at)]...)
 	}
 }
 

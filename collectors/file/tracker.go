@@ -19,7 +19,6 @@ type Log struct {
 	InFlight bool
 
 	file    *os.File // nil while it is lost
-	head    []byte   // the first HeadLen bytes
 	tail    []byte   // the TailLen bytes before the cursor
 	modTime int64
 	grown   time.Time // when it was seen to change
@@ -158,23 +157,20 @@ func (t *Tracker) known(c Candidate, now time.Time) bool {
 
 // still looks whether a live file has the content that it had.
 func (t *Tracker) still(l *Log, c Candidate, now time.Time) bool {
-	l.gone, l.Source, l.Seen = false, c.Source, now.UnixNano()
+	if c.Size != l.Size || c.ModTime != l.modTime {
+		l.grown, l.modTime = now, c.ModTime
+		_, ok, err := l.holds(l.file)
+		if c.Size < l.Cursor || !ok && err == nil { // an error shows when it is read
+			t.truncated(l)
+			return false
+		}
+	}
 	if c.Path != l.Path {
 		t.log.Debug("a log file was renamed", "from", l.Path, "to", c.Path)
 		l.Path, l.moved = c.Path, true
 	}
-	if c.Size == l.Size && c.ModTime == l.modTime {
-		return true
-	}
-	l.grown, l.modTime = now, c.ModTime
-	if c.Size >= l.Cursor {
-		if _, _, ok, err := l.holds(l.file); ok || err != nil {
-			l.Size = c.Size
-			return true // an error shows when it is read
-		}
-	}
-	t.truncated(l)
-	return false
+	l.gone, l.Source, l.Seen, l.Size = false, c.Source, now.UnixNano(), c.Size
+	return true
 }
 
 // truncated is a file whose inode goes on with other content.
@@ -184,15 +180,16 @@ func (t *Tracker) truncated(l *Log) {
 	l.unlink()
 }
 
-// unlink says that the content is not at its inode any more.
-func (l *Log) unlink() { l.Key.Dev, l.Key.Inode, l.moved = 0, 0, true }
+// unlink says that the content is not at its inode any more: no device has the
+// complement of its number.
+func (l *Log) unlink() { l.Key.Dev, l.moved = ^l.Key.Dev, true }
 
 // Moved lists records that changed since the last call, of files of which
 // something is known.
 func (t *Tracker) Moved() (all []Record) {
 	for _, m := range [][]*Log{t.Live(), t.Lost()} {
 		for _, l := range m {
-			if l.moved && l.HeadLen > 0 {
+			if l.moved && len(l.Head) > 0 {
 				all = append(all, l.Record)
 				l.moved = false
 			}
@@ -205,7 +202,9 @@ func (t *Tracker) lose(l *Log) {
 	_ = l.file.Close() // only read from
 	delete(t.live, l.Key)
 	l.file, l.gone = nil, false
-	t.lost[l.ID] = l
+	if len(l.Head) > 0 { // otherwise nothing of it was read, nor can it be known again
+		t.lost[l.ID] = l
+	}
 }
 
 // leave looks at files whose path is gone, for as long as they are open.
@@ -258,14 +257,14 @@ func (t *Tracker) open(c Candidate) *os.File {
 
 // resume goes on with a lost log in f if its content is there.
 func (t *Tracker) resume(l *Log, f *os.File, c Candidate, now time.Time) bool {
-	head, tail, ok, err := l.holds(f)
+	tail, ok, err := l.holds(f)
 	if err != nil {
 		t.errors(err)
 	}
 	if !ok || c.Size < l.Cursor {
 		return false
 	}
-	l.head, l.tail = head, tail
+	l.tail = tail
 	t.take(l, f, c, now)
 	return true
 }
@@ -303,11 +302,11 @@ func (t *Tracker) continues(f *os.File, c Candidate, now time.Time) bool {
 		case l.InFlight && t.shadows[c.Key] == l.ID && c.Size < l.Size:
 			_ = f.Close() // only read from; decided once it is known what was sent
 			return true
-		case l.HeadLen == 0 || !l.MayCopy(c.Key, c.Path) && !l.Rewritten(c.Path):
+		case len(l.Head) == 0 || !l.MayCopy(c.Key, c.Path) && !l.Rewritten(c.Path):
 		case t.resume(l, f, c, now):
 			t.log.Debug("a log file goes on in a copy", "file", l.Name, "copy", c.Path)
 			return true
-		case t.shadows[c.Key] == l.ID && c.Size < l.Cursor:
+		case c.Size < l.Cursor && (t.shadows[c.Key] == l.ID || c.Size <= int64(len(l.Head))) && l.MayCopy(c.Key, c.Path):
 			if t.spent(l, f, c, now) {
 				return true
 			}
@@ -319,17 +318,17 @@ func (t *Tracker) continues(f *os.File, c Candidate, now time.Time) bool {
 // spent takes a copy that was made before the last lines that we read: nothing
 // in it is new.
 func (t *Tracker) spent(l *Log, f *os.File, c Candidate, now time.Time) bool {
-	r := l.Record
-	r.HeadLen, r.Cursor = int(min(int64(r.HeadLen), c.Size)), c.Size
-	r.TailLen = int(min(TailSize, c.Size))
-	head, err := readAt(f, make([]byte, r.HeadLen), 0)
-	tail, other := readAt(f, make([]byte, r.TailLen), r.Cursor-int64(r.TailLen))
+	n := min(TailSize, c.Size)
+	ok, err := l.begins(f)
+	tail, other := readAt(f, make([]byte, n), c.Size-n)
 	if err = errors.Join(err, other); err != nil {
 		t.errors(err)
+	}
+	if !ok || err != nil {
 		return false
 	}
-	r.Head, r.Tail = Sum(head), Sum(tail)
-	l.Record, l.head, l.tail = r, head, tail
+	l.Head, l.Cursor, l.tail = l.Head[:min(int64(len(l.Head)), c.Size)], c.Size, tail
+	l.TailLen, l.Tail, l.moved = len(tail), Sum(tail), true
 	t.take(l, f, c, now)
 	return true
 }
@@ -338,7 +337,7 @@ func (t *Tracker) spent(l *Log, f *os.File, c Candidate, now time.Time) bool {
 // shows which of the two goes on.
 func (t *Tracker) copies(f *os.File, c Candidate) bool {
 	for _, l := range t.live {
-		if l.HeadLen == 0 || c.Size > l.Size || !l.MayCopy(c.Key, c.Path) {
+		if c.Size > l.Size || !l.MayCopy(c.Key, c.Path) {
 			continue
 		}
 		if ok, err := CopyOf(f, l.file, c.Size); ok && err == nil {

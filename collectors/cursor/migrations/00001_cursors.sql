@@ -9,7 +9,6 @@ CREATE TABLE shipper_files (
     birth    INTEGER NOT NULL,
     name     TEXT    NOT NULL,
     path     TEXT    NOT NULL,
-    head_len INTEGER NOT NULL,
     head     BLOB    NOT NULL,
     cursor   INTEGER NOT NULL,
     tail_len INTEGER NOT NULL,
