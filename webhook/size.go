@@ -37,7 +37,7 @@ func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 func (s Size) String() string {
 	for _, u := range sizes {
-		if int64(s)%u.bytes == 0 {
+		if s != 0 && int64(s)%u.bytes == 0 {
 			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
 		}
 	}

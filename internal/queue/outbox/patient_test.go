@@ -63,7 +63,7 @@ func TestNothingIsPublishedBeforeEverySubscriptionIsThere(t *testing.T) {
 			t.Errorf("the other subscription has %v, %v", waiting, err)
 		}
 		cancel()
-		for range in { //nolint:revive // until it is closed
+		for range in {
 		}
 	})
 }
@@ -115,7 +115,7 @@ func TestAStartDoesNotWaitForEachSubscription(t *testing.T) {
 			t.Errorf("published: %v", err)
 		}
 		cancel()
-		for range in { //nolint:revive // until it is closed
+		for range in {
 		}
 	})
 }
