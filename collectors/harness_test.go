@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,7 +71,7 @@ func (w *world) Push(_ context.Context, body []byte) loki.Answer {
 
 func (w *world) push(body []byte) loki.Answer {
 	status, text := w.loki.Push("application/x-protobuf", body)
-	a := loki.Answer{Status: status, Cause: text, Verdict: loki.Later}
+	a := loki.Answer{Status: status, Cause: strings.TrimSpace(text), Verdict: loki.Later}
 	switch status {
 	case 204:
 		a.Verdict = loki.Accepted
