@@ -102,6 +102,9 @@ func (a *app) signaturesClassify(k *kingpin.CmdClause, paths *[]string) command 
 		if err != nil {
 			return err
 		}
+		if *file == "" || *file == "-" { // kingpin takes a lone hyphen for an empty word
+			*file = standardInput
+		}
 		v, err := classify(families, *file, job)
 		if err != nil {
 			return err
@@ -110,13 +113,15 @@ func (a *app) signaturesClassify(k *kingpin.CmdClause, paths *[]string) command 
 	}}
 }
 
+const standardInput = "standard input"
+
 func classify(families []signatures.Family, file string, job signatures.Job) (v signatures.Verdict, err error) {
 	set, err := signatures.Compile(families, time.Now())
 	if err != nil {
 		return v, err
 	}
 	var log io.Reader = os.Stdin
-	if file != "-" && file != "" { // kingpin takes a lone hyphen for an empty word
+	if file != standardInput {
 		f, err := os.Open(file)
 		if err != nil {
 			return v, err
