@@ -1,10 +1,11 @@
 // Command exporters measures what a probe costs beside blackbox_exporter: both
 // serve /probe with one module file, each is asked for the same probes of the
 // same targets in turn, and the CPU time that the kernel charged them is
-// compared. It prints lines "figure exporters.NAME VALUE UNIT".
+// compared; of other kinds the cost alone. It prints lines "figure exporters.NAME VALUE UNIT".
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -31,7 +32,7 @@ const modules = `modules:
 `
 
 func main() {
-	probes := flag.Int("probes", 4000, "probes in each measurement")
+	probes := flag.Int("probes", 2000, "probes in each measurement")
 	rounds := flag.Int("rounds", 5, "measurements of each program; their median counts")
 	workers := flag.Int("concurrency", 8, "probes at once")
 	peer := flag.String("peer", "prometheus-blackbox-exporter", "the program to compare with")
@@ -54,8 +55,16 @@ func (b *bench) run(collie, peer string) error {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	file := filepath.Join(dir, "modules.yml")
-	if err := os.WriteFile(file, []byte(modules), 0o600); err != nil {
+	o, err := serveOthers(context.Background(), dir)
+	if o != nil {
+		defer func() { _ = o.close() }()
+	}
+	if err != nil {
+		return err
+	}
+	file, peers := filepath.Join(dir, "modules.yml"), filepath.Join(dir, "blackbox.yml")
+	err = errors.Join(os.WriteFile(file, []byte(modules+o.modules()), 0o600), os.WriteFile(peers, []byte(modules), 0o600))
+	if err != nil {
 		return err
 	}
 	ours, err := ourCommand(dir, file, collie)
@@ -72,7 +81,7 @@ func (b *bench) run(collie, peer string) error {
 		return err
 	}
 	defer us.stop()
-	them, err := start(peer, "--config.file="+file)
+	them, err := start(peer, "--config.file="+peers)
 	if err != nil {
 		return fmt.Errorf("%w (on Debian: apt-get install prometheus-blackbox-exporter)", err)
 	}
@@ -83,10 +92,10 @@ func (b *bench) run(collie, peer string) error {
 		{"icmp", "icmp", "127.0.0.1"},
 	} {
 		if err := b.compare(kind.name, kind.module, kind.target, us, them); err != nil {
-			return fmt.Errorf("%s: %w", kind.name, err)
+			return fmt.Errorf("%s: %w\n%s", kind.name, err, &us.said)
 		}
 	}
-	return nil
+	return b.measureOthers(o, us)
 }
 
 // compare measures both in turn, the first place alternating.
@@ -171,8 +180,9 @@ func probeOnce(client *http.Client, ask string) error {
 
 // server is one of the two programs.
 type server struct {
-	url string
-	cmd *exec.Cmd
+	url  string
+	cmd  *exec.Cmd
+	said bytes.Buffer // its log
 }
 
 // ourCommand is the real binary, as its user runs it, with the module file.
@@ -195,6 +205,7 @@ func start(command ...string) (*server, error) {
 		return nil, err
 	}
 	s := &server{url: "http://" + address, cmd: exec.Command(command[0], append(command[1:], "--web.listen-address="+address)...)}
+	s.cmd.Stderr = &s.said
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -205,7 +216,7 @@ func start(command ...string) (*server, error) {
 		}
 	}
 	s.stop()
-	return nil, fmt.Errorf("%s does not listen after 20 s", command[0])
+	return nil, fmt.Errorf("%s does not listen after 20 s: %s", command[0], &s.said)
 }
 
 func (s *server) stop() {
@@ -213,13 +224,14 @@ func (s *server) stop() {
 	_ = s.cmd.Wait()
 }
 
-// cpu is the CPU time of the process so far, in seconds. The kernel counts it
+// cpu is the CPU time of the process and its helpers so far, in seconds. The kernel counts it
 // per thread in nanoseconds.
 func (s *server) cpu() (float64, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.cmd.Process.Pid))
 	if err != nil || len(threads) == 0 {
 		return 0, errors.Join(err, errors.New("no CPU time in /proc"))
 	}
+	threads = append(threads, helpers(s.cmd.Process.Pid)...)
 	sum := 0.0
 	for _, file := range threads {
 		text, err := os.ReadFile(file)
@@ -234,6 +246,20 @@ func (s *server) cpu() (float64, error) {
 		sum += ns / 1e9
 	}
 	return sum, nil
+}
+
+// helpers are the threads of the processes that the process started, as the one
+// that looks at file systems.
+func helpers(pid int) (threads []string) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // of a thread that has ended: nothing
+		for _, child := range strings.Fields(string(text)) {
+			more, _ := filepath.Glob("/proc/" + child + "/task/*/schedstat")
+			threads = append(threads, more...)
+		}
+	}
+	return threads
 }
 
 func freeAddress() (string, error) {
