@@ -73,7 +73,7 @@ func (b *batch) piece(p *file.Piece, start, part int, plain bool) {
 	if !plain && p.End > p.Start && hole(b.raw[start+p.Start:start+p.End]) {
 		return
 	}
-	e := entry{part: int32(part), start: int32(start + p.Start), end: int32(start + p.End)} //nolint:gosec // raw is at most maxBatch
+	e := entry{part: int32(part), start: int32(start + p.Start), end: int32(start + p.End)}
 	if p.Continued {
 		e.flags |= continued
 	}

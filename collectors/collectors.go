@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"time"
@@ -92,9 +93,7 @@ func New(ctx context.Context, o Options) (*Shipper, error) {
 
 func (s *Shipper) labelsOf(source Source) map[string]string {
 	labels := map[string]string{"source": "file", "host": s.o.Host}
-	for name, value := range source.Labels {
-		labels[name] = value
-	}
+	maps.Copy(labels, source.Labels)
 	return labels
 }
 
@@ -210,7 +209,7 @@ func (s *Shipper) answered(a loki.Answer) {
 // failing says what stops the shipping, once for each cause.
 func (s *Shipper) failing(what, cause string, args ...any) {
 	if s.said == "" {
-		s.log.Warn(what, append(args, "err", cause)...)
+		s.log.Warn(what, append(args, "err", cause)...) //nolint:sloglint // callers give constants
 	}
 	s.said = cause
 }

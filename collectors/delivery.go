@@ -41,7 +41,7 @@ func (d *delivery) done() bool { return len(d.todo) == 0 }
 // the good ones of a refused request, and takes them a second time as the same.
 func (d *delivery) answered(a loki.Answer, now time.Time) {
 	if a.Verdict == loki.Later {
-		d.next = now.Add(max(a.After, backoff(d.attempts, rand.Float64()))) //nolint:gosec // spreads attempts
+		d.next = now.Add(max(a.After, backoff(d.attempts, rand.Float64())))
 		d.attempts++
 		return
 	}

@@ -122,7 +122,8 @@ func (w *world) step() {
 		w.start()
 	}
 	w.ship.look(w.t.Context())
-	for !w.dead && w.ship.round(w.t.Context(), nil) {
+	for more := true; more && !w.dead; {
+		more = w.ship.round(w.t.Context(), nil)
 	}
 	if w.dead {
 		w.stop()

@@ -98,13 +98,14 @@ func files(ctx context.Context, tx *sql.Tx) (all []file.Record, err error) {
 	err = rows(ctx, tx, func(found *sql.Rows) error {
 		var r file.Record
 		var dev, inode int64
-		var tail []byte
-		err := found.Scan(&r.ID, &dev, &inode, &r.Key.Birth, &r.Name, &r.Path, &r.Head, &r.Cursor, &r.TailLen, &tail, &r.Size, &r.Seen)
-		r.Key.Dev, r.Key.Inode = uint64(dev), uint64(inode) //nolint:gosec // stored as they were
+		var tail, past []byte
+		err := found.Scan(&r.ID, &dev, &inode, &r.Key.Birth, &r.Name, &r.Path, &r.Head, &r.Cursor, &r.TailLen, &tail, &r.Before, &r.PastLen, &past, &r.Size, &r.Seen)
+		r.Key.Dev, r.Key.Inode = uint64(dev), uint64(inode)
 		copy(r.Tail[:], tail)
+		copy(r.Past[:], past)
 		all = append(all, r)
 		return err
-	}, `SELECT id, dev, inode, birth, name, path, head, cursor, tail_len, tail, size, seen FROM shipper_files ORDER BY id`)
+	}, `SELECT id, dev, inode, birth, name, path, head, cursor, tail_len, tail, before, past_len, past, size, seen FROM shipper_files ORDER BY id`)
 	return all, err
 }
 
@@ -204,13 +205,14 @@ func head(r *file.Record) []byte { return append([]byte{}, r.Head...) }
 func put(tx *store.Tx, files []file.Record) error {
 	for i := range files {
 		r := &files[i]
-		if _, err := tx.Exec(`INSERT INTO shipper_files (id, dev, inode, birth, name, path, head, cursor, tail_len, tail, size, seen)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		if _, err := tx.Exec(`INSERT INTO shipper_files (id, dev, inode, birth, name, path, head, cursor, tail_len, tail, before, past_len, past, size, seen)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (id) DO UPDATE SET dev = excluded.dev, inode = excluded.inode, birth = excluded.birth, name = excluded.name,
 			path = excluded.path, head = excluded.head, cursor = excluded.cursor,
-			tail_len = excluded.tail_len, tail = excluded.tail, size = excluded.size, seen = excluded.seen`,
-			r.ID, int64(r.Key.Dev), int64(r.Key.Inode), r.Key.Birth, r.Name, r.Path, head(r), r.Cursor, //nolint:gosec // read back the same
-			r.TailLen, r.Tail[:], r.Size, r.Seen); err != nil {
+			tail_len = excluded.tail_len, tail = excluded.tail,
+			before = excluded.before, past_len = excluded.past_len, past = excluded.past, size = excluded.size, seen = excluded.seen`,
+			r.ID, int64(r.Key.Dev), int64(r.Key.Inode), r.Key.Birth, r.Name, r.Path, head(r), r.Cursor,
+			r.TailLen, r.Tail[:], r.Before, r.PastLen, r.Past[:], r.Size, r.Seen); err != nil {
 			return err
 		}
 	}

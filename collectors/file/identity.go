@@ -51,6 +51,9 @@ type Record struct {
 	Cursor  int64  // all before it was acknowledged
 	TailLen int
 	Tail    Hash  // of the TailLen bytes before the cursor
+	Before  int64 // the cursor before the last move of it, with what stood before it
+	PastLen int
+	Past    Hash
 	Size    int64 // when it was seen last
 	Seen    int64 // Unix nanoseconds
 }
@@ -73,6 +76,15 @@ func (r *Record) begins(f io.ReaderAt) (bool, error) {
 	var room [HeadSize]byte
 	head, err := readAt(f, room[:len(r.Head)], 0)
 	return err == nil && bytes.HasPrefix(r.Head, head) && (len(head) > 0 || len(r.Head) == 0), err
+}
+
+// passed reports whether what stood before the cursor's last place is there.
+func (r *Record) passed(f io.ReaderAt, size int64) bool {
+	if r.PastLen == 0 || r.Before > size {
+		return false
+	}
+	b, err := readAt(f, make([]byte, r.PastLen), r.Before-int64(r.PastLen))
+	return err == nil && len(b) == r.PastLen && Sum(b) == r.Past
 }
 
 // readAt reads as much of b as the file has. The end of the file is no error.

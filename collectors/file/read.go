@@ -48,6 +48,7 @@ func (t *Tracker) Advance(l *Log, key Key, b []byte) {
 			b = b[:min(int64(len(b)), max(0, c.Size-l.Cursor))]
 		}
 	}
+	l.Before, l.PastLen, l.Past = l.Cursor, l.TailLen, l.Tail
 	l.Cursor += int64(len(b))
 	l.tail = append(l.tail, b[max(0, len(b)-TailSize):]...)
 	l.tail = append(l.tail[:0], l.tail[max(0, len(l.tail)-TailSize):]...)

@@ -306,7 +306,8 @@ func (t *Tracker) continues(f *os.File, c Candidate, now time.Time) bool {
 		case t.resume(l, f, c, now):
 			t.log.Debug("a log file goes on in a copy", "file", l.Name, "copy", c.Path)
 			return true
-		case c.Size < l.Cursor && (t.shadows[c.Key] == l.ID || c.Size <= int64(len(l.Head))) && l.MayCopy(c.Key, c.Path):
+		case c.Size < l.Cursor && l.MayCopy(c.Key, c.Path) &&
+			(t.shadows[c.Key] == l.ID || c.Size <= int64(len(l.Head)) || l.passed(f, c.Size)):
 			if t.spent(l, f, c, now) {
 				return true
 			}
@@ -329,6 +330,7 @@ func (t *Tracker) spent(l *Log, f *os.File, c Candidate, now time.Time) bool {
 	}
 	l.Head, l.Cursor, l.tail = l.Head[:min(int64(len(l.Head)), c.Size)], c.Size, tail
 	l.TailLen, l.Tail, l.moved = len(tail), Sum(tail), true
+	l.PastLen = 0
 	t.take(l, f, c, now)
 	return true
 }

@@ -55,7 +55,7 @@ const (
 // Options of a client. URL must be set.
 type Options struct {
 	URL       string // of Loki, or of the gateway before it, without the path of the API
-	Tenant    string // X-Scope-OrgID; empty for a Loki without tenants
+	Tenant    string // X-Scope-Orgid; empty for a Loki without tenants
 	UserAgent string
 	Timeout   time.Duration // of one attempt; 0 means 30 s
 	// Authorize adds what a gateway wants to know; nil means nothing. It is
@@ -117,7 +117,7 @@ func (c *Client) request(ctx context.Context, body []byte) (*http.Request, error
 	req.Header.Set("Content-Type", "application/x-protobuf")
 	req.Header.Set("User-Agent", c.o.UserAgent)
 	if c.o.Tenant != "" {
-		req.Header.Set("X-Scope-OrgID", c.o.Tenant)
+		req.Header.Set("X-Scope-Orgid", c.o.Tenant)
 	}
 	if c.o.Authorize != nil {
 		err = c.o.Authorize(req)

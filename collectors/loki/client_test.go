@@ -34,8 +34,8 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		{status: 503, after: "-3", body: "x", want: loki.Answer{Verdict: loki.Later, Status: 503, Cause: "x"}},
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Header.Get("X-Scope-OrgID") != "ci" || r.URL.Path != "/loki/api/v1/push" {
-				t.Errorf("asked %s for tenant %q", r.URL.Path, r.Header.Get("X-Scope-OrgID"))
+			if r.Header.Get("X-Scope-Orgid") != "ci" || r.URL.Path != "/loki/api/v1/push" {
+				t.Errorf("asked %s for tenant %q", r.URL.Path, r.Header.Get("X-Scope-Orgid"))
 			}
 			w.Header().Set("Location", "/elsewhere")
 			if test.after != "" {

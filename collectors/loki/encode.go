@@ -37,8 +37,8 @@ const (
 	tagMetadata  = 3<<3 | 2 // EntryAdapter.structuredMetadata
 	tagName      = 1<<3 | 2 // LabelPairAdapter.name
 	tagValue     = 2<<3 | 2 // LabelPairAdapter.value
-	tagSeconds   = 1<<3 | 0
-	tagNanos     = 2<<3 | 0
+	tagSeconds   = 1 << 3
+	tagNanos     = 2 << 3
 )
 
 const second = 1_000_000_000
@@ -57,13 +57,13 @@ func (e *Encoder) Stream(labels string) {
 
 // Entry adds a line. The line and the values are copied.
 func (e *Encoder) Entry(ns int64, line []byte, meta []Pair) {
-	secs, nanos := uint64(ns/second), uint64(ns%second) //nolint:gosec // times of logs are after 1970
+	secs, nanos := uint64(ns/second), uint64(ns%second)
 	stamp := sizeStamp(secs, nanos)
 	size := 1 + sizeVarint(uint64(stamp)) + stamp + sizeBytes(len(line))
 	for i := range meta {
 		size += sizeBytes(sizePair(&meta[i]))
 	}
-	b := binary.AppendUvarint(append(e.entries, tagEntries), uint64(size)) //nolint:gosec // sizes are positive
+	b := binary.AppendUvarint(append(e.entries, tagEntries), uint64(size))
 	b = append(b, tagTimestamp, byte(stamp), tagSeconds)
 	b = binary.AppendUvarint(b, secs)
 	if nanos > 0 { // as others write it: a zero is left out
@@ -95,16 +95,17 @@ func (e *Encoder) close() {
 		return
 	}
 	size := sizeBytes(len(e.labels)) + len(e.entries)
-	b := binary.AppendUvarint(append(e.request, tagStreams), uint64(size)) //nolint:gosec // sizes are positive
+	b := binary.AppendUvarint(append(e.request, tagStreams), uint64(size))
 	b = appendString(b, tagLabels, e.labels)
-	e.request = append(b, e.entries...)
+	b = append(b, e.entries...)
+	e.request = b
 	e.entries, e.open = e.entries[:0], false
 }
 
 func sizeVarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
 
 // sizeBytes is the size of a field with n bytes in it: tag, length, bytes.
-func sizeBytes(n int) int { return 1 + sizeVarint(uint64(n)) + n } //nolint:gosec // sizes are positive
+func sizeBytes(n int) int { return 1 + sizeVarint(uint64(n)) + n }
 
 func sizeStamp(secs, nanos uint64) int {
 	n := 1 + sizeVarint(secs)
@@ -117,7 +118,7 @@ func sizeStamp(secs, nanos uint64) int {
 func sizePair(p *Pair) int { return sizeBytes(len(p.Name)) + sizeBytes(len(p.Value)) }
 
 func appendPair(b []byte, p *Pair) []byte {
-	b = binary.AppendUvarint(append(b, tagMetadata), uint64(sizePair(p))) //nolint:gosec // sizes are positive
+	b = binary.AppendUvarint(append(b, tagMetadata), uint64(sizePair(p)))
 	return appendBytes(appendString(b, tagName, p.Name), tagValue, p.Value)
 }
 

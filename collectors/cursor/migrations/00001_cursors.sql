@@ -13,6 +13,9 @@ CREATE TABLE shipper_files (
     cursor   INTEGER NOT NULL,
     tail_len INTEGER NOT NULL,
     tail     BLOB    NOT NULL,
+    before   INTEGER NOT NULL, -- the cursor before its last move
+    past_len INTEGER NOT NULL,
+    past     BLOB    NOT NULL,
     size     INTEGER NOT NULL,
     seen     INTEGER NOT NULL
 ) STRICT;

@@ -6,6 +6,7 @@ package loki
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -119,7 +120,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.pushes++
-	s.tenants[r.Header.Get("X-Scope-OrgID")]++
+	s.tenants[r.Header.Get("X-Scope-Orgid")]++
 	n := s.pushes
 	s.mu.Unlock()
 	if s.Reply != nil {
@@ -146,9 +147,7 @@ func (s *Server) scripted(w http.ResponseWriter, r *http.Request, reply *Reply, 
 	if reply.Reset {
 		panic(http.ErrAbortHandler)
 	}
-	for name, values := range reply.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), reply.Header)
 	w.WriteHeader(reply.Status)
 }
 
