@@ -85,9 +85,9 @@ func (l *linter) say(one *compiled, level, check, format string, args ...any) {
 func (l *linter) expired(one *compiled) {
 	const soon = 30 * 24 * time.Hour
 	switch {
-	case one.Signature.Expired(l.now):
+	case one.Expired(l.now):
 		l.say(one, Wrong, "expired", "expired on %s: prove that it is still needed and set a later day, or remove it", one.Expires.Format(time.DateOnly))
-	case one.Signature.Expired(l.now.Add(soon)):
+	case one.Expired(l.now.Add(soon)):
 		l.say(one, Doubtful, "expired", "expires on %s", one.Expires.Format(time.DateOnly))
 	}
 }

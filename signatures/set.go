@@ -123,8 +123,8 @@ func (s *Set) add(c *compiled, patterns []match.Pattern) []match.Pattern {
 			continue
 		}
 		exprs := t.expressions()
-		for step := len(exprs) - 1; step >= 0; step-- {
-			patterns = append(patterns, match.Pattern{Expr: exprs[step]})
+		for step, expr := range slices.Backward(exprs) {
+			patterns = append(patterns, match.Pattern{Expr: expr})
 			s.uses = append(s.uses, use{at, i, step})
 		}
 	}

@@ -24,8 +24,7 @@ func (c *Config) readSignatures(lines strictyaml.Lines, n *notes) (told Mistakes
 		return nil
 	}
 	_, err := signatures.Load(c.Signatures.Files...)
-	var wrong signatures.Error
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[signatures.Error](err); ok {
 		for _, m := range wrong {
 			told = append(told, Mistake{File: m.File, Line: m.Line, Message: m.Message})
 		}

@@ -18,16 +18,16 @@ import (
 // at hand, those of this machine, and what a CI job makes of them.
 func sources(t testing.TB, r *rand.Rand) map[string][]byte {
 	t.Helper()
-	real := corpus(t)
+	logs := corpus(t)
 	part := func(text []byte, n int) []byte {
 		at := r.IntN(max(1, len(text)-n))
 		return text[at:min(len(text), at+n)]
 	}
 	texts := map[string][]byte{
-		"real logs":     part(real, 30_000),
-		"a CI job":      dressed(r, part(real, 25_000)),
-		"invalid UTF-8": spoilt(r, part(real, 20_000)),
-		"stamps":        withStamps(part(real, 15_000)),
+		"real logs":     part(logs, 30_000),
+		"a CI job":      dressed(r, part(logs, 25_000)),
+		"invalid UTF-8": spoilt(r, part(logs, 20_000)),
+		"stamps":        withStamps(part(logs, 15_000)),
 	}
 	names, _ := filepath.Glob("/var/log/*.log")
 	more, _ := filepath.Glob("/var/log/*/*.log")

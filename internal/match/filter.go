@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	window  = 4 // bytes that are looked at at once
+	window  = 4 // bytes that are looked at together
 	minText = 3 // a shorter text is met too often
 )
 
@@ -199,7 +199,7 @@ func (f *filter) each(block []byte, emit func(at int)) {
 	}
 }
 
-// next is the first place from from on at which a window may stand, or -1. It
+// next is the first place, not before from, at which a window may stand, or -1. It
 // looks at each place that is a multiple of the stride.
 func (f *filter) next(block []byte, from int) int {
 	i := (from + f.stride - 1) &^ (f.stride - 1)

@@ -190,7 +190,7 @@ func (w *walk) lastFeed(at int) int {
 	return w.end + bytes.LastIndexByte(w.block[w.end:at], '\n') + 1
 }
 
-// take makes the line that begins at start and has a byte at at the one in hand.
+// take makes the line that begins at start and has the byte at in it the one in hand.
 func (w *walk) take(start, at int) {
 	w.start, w.end = start, len(w.block)
 	stop := len(w.block)

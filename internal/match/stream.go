@@ -3,6 +3,7 @@ package match
 import (
 	"bytes"
 	"errors"
+	"slices"
 )
 
 // Sizes of a stream's buffer.
@@ -197,8 +198,8 @@ func (b *blockReader) sections(end int) {
 const maxNested = 64
 
 func lastOf(list []string, s string) int {
-	for i := len(list) - 1; i >= 0; i-- {
-		if list[i] == s {
+	for i, one := range slices.Backward(list) {
+		if one == s {
 			return i
 		}
 	}

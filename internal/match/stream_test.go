@@ -218,3 +218,26 @@ func BenchmarkStream(b *testing.B) {
 		})
 	}
 }
+
+// What a stream holds does not grow with what is written to it.
+func TestStreamIsBounded(t *testing.T) {
+	set, err := Compile(generatedRare(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st := set.Stream(func(Found) {})
+	piece := bytes.Repeat([]byte("a \x1b[31mlong\x1b[0m line without an end, "), 1000)
+	for range 300 { // 10 MB
+		if _, err := st.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := cap(st.raw) + cap(st.cleaner.text) + cap(st.cleaner.plain) + 24*cap(st.cleaner.markers) + 8*(cap(st.walk.tried)+cap(st.walk.runs)+cap(st.walk.found))
+	if held >= 1<<20 {
+		t.Errorf("the stream holds %d bytes", held)
+	}
+	if set.Size() >= 16<<20 {
+		t.Errorf("the tables take %d bytes", set.Size())
+	}
+	t.Logf("a stream holds %d bytes, the tables of 1,000 patterns %d", held, set.Size())
+}

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	batch     = 256  // bytes that are looked at at once: 64 places
+	batch     = 256  // bytes that are looked at together: 64 places
 	smallBits = 4096 // bits of a small bitmap: 8 registers hold it
 	// maxWindows is how many windows the small bitmaps tell apart well enough.
 	// With more of them, the large bitmap alone is faster.

@@ -40,10 +40,9 @@ func (o Out) Verdict(name string, v signatures.Verdict) error {
 		}{name, v})
 	}
 	var b strings.Builder
-	switch {
-	case v.Best == nil:
+	if v.Best == nil {
 		fmt.Fprintf(&b, "%s: %s\n", name, o.paint("nothing recognised", terminal.Yellow))
-	default:
+	} else {
 		fmt.Fprintf(&b, "%s: %s by %s: %s, %.0f %% sure\n", name, o.paint(v.Best.Cause, terminal.Red), v.Best.Signature, wanted(*v.Best), 100*v.Best.Confidence)
 	}
 	for i, f := range v.Findings {
