@@ -254,7 +254,7 @@ func helpers(pid int) (threads []string) {
 	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is good
 	for _, file := range files {
 		text, _ := os.ReadFile(file) // of a thread that has ended: nothing
-		for _, child := range strings.Fields(string(text)) {
+		for child := range strings.FieldsSeq(string(text)) {
 			more, _ := filepath.Glob("/proc/" + child + "/task/*/schedstat")
 			threads = append(threads, more...)
 		}
