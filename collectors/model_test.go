@@ -238,7 +238,7 @@ func TestRandomProgramsLoseAndDoubleNothing(t *testing.T) {
 		programs = n // as many as one has time for
 	}
 	for seed := range programs {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		t.Run(fmt.Sprintf("seed%d", seed), func(t *testing.T) {
 			w := newWorld(t)
 			w.cfg.TornAfter = 1000 * time.Hour
 			p := &program{world: w, r: rand.New(rand.NewPCG(uint64(seed), 7)), lines: map[string]bool{}, torn: map[string]string{}}
