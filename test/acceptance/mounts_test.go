@@ -74,7 +74,7 @@ func descendants(pid int) (all []int) {
 		if err != nil { // it has ended
 			continue
 		}
-		for _, field := range strings.Fields(string(text)) {
+		for field := range strings.FieldsSeq(string(text)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				all = append(append(all, child), descendants(child)...)
 			}
