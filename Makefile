@@ -36,6 +36,9 @@ fuzz: ## each fuzz test for FUZZTIME (10s)
 	    echo "$$(dirname $$f) $$name"; go test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(or $(FUZZTIME),10s) $$(dirname $$f) || exit 1; \
 	  done || exit 1; done
 
+experiment: ## what decisions were measured with: each program under test/experiment
+	@for d in test/experiment/*/; do go run ./$$d || exit 1; done
+
 lint: ## formatting, vet, golangci-lint, tidy and verified modules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	go vet ./...
@@ -50,4 +53,4 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 V       := github.com/prometheus/common/version
 STAMP   := -X $(V).Version=$(VERSION) -X $(V).Revision=$(shell git rev-parse --short HEAD 2>/dev/null) -X $(V).Branch=$(shell git branch --show-current 2>/dev/null)
 
-.PHONY: help build test accept bench chaos fuzz lint tools
+.PHONY: help build test accept bench chaos fuzz experiment lint tools

@@ -1,12 +1,14 @@
-// Command pairs counts how often two and four bytes stand side by side in the
-// files that it is given, and writes the tables that package match chooses its
-// windows by.
+// Command pairs counts how often two and four bytes stand side by side in logs.
+// With -o it writes the tables that package match chooses its windows by; without,
+// it prints how many of them are common.
 //
-//	go run ./test/experiment/pairs -o internal/match LOG...
+//	go run ./test/experiment/pairs -o internal/match [LOG...]
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -18,9 +20,13 @@ import (
 const size = 128
 
 func main() {
-	dir := flag.String("o", "internal/match", "folder to write to")
+	dir := flag.String("o", "", "folder to write the tables to, as internal/match; empty: only print")
 	flag.Parse()
-	if err := run(*dir, flag.Args()); err != nil {
+	files := flag.Args()
+	if len(files) == 0 { // logs of sixteen systems, where they are at hand
+		files, _ = filepath.Glob(filepath.Join(cmp.Or(os.Getenv("COLLIE_SHARED_DATA"), "../shared/data"), "loghub", "*.log"))
+	}
+	if err := run(*dir, files); err != nil {
 		fmt.Fprintln(os.Stderr, "pairs:", err)
 		os.Exit(1)
 	}
@@ -45,11 +51,29 @@ func run(dir string, files []string) error {
 		}
 		total += len(text)
 	}
+	if total == 0 {
+		return errors.New("no logs: name some files")
+	}
+	for _, share := range []int{100, 1000, 10_000} {
+		fmt.Printf("in %d bytes %d windows of four bytes stand at more than one in %d places\n", total, common(windows, total/share), share)
+	}
+	if dir == "" {
+		return nil
+	}
 	if err := os.WriteFile(filepath.Join(dir, "windows.bin"), rarities(windows, total), 0o644); err != nil {
 		return err
 	}
 	table := append(rarities(pairs[:], total), rarities(bytes[:], total)...)
 	return os.WriteFile(filepath.Join(dir, "pairs.bin"), table, 0o644)
+}
+
+func common(counts []int, limit int) (n int) {
+	for _, c := range counts {
+		if c > limit {
+			n++
+		}
+	}
+	return n
 }
 
 // folded is the index of a byte, as in package match.
