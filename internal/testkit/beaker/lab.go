@@ -135,8 +135,9 @@ func broken(w http.ResponseWriter, r *http.Request, fault string) bool {
 	case "endless":
 		w.Header().Set("Content-Type", "application/atom+xml")
 		fmt.Fprint(w, "<feed>")
+		entry := "<entry><title>" + strings.Repeat("x", 60_000) + "</title></entry>" // few and long, which is quick to read
 		for r.Context().Err() == nil {
-			if _, err := io.WriteString(w, strings.Repeat("<entry><title>x</title></entry>", 10_000)); err != nil {
+			if _, err := io.WriteString(w, entry); err != nil {
 				break
 			}
 		}
