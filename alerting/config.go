@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/colliehq/collie/internal/size"
 )
 
 // Config is the section "alerting" of the configuration file.
@@ -21,7 +23,7 @@ type Config struct {
 	AlertmanagerURLs []string `yaml:"alertmanager_urls"`
 
 	Retention          time.Duration `yaml:"retention"`      // of samples
-	RetentionSize      Size          `yaml:"retention_size"` // of blocks of samples; 0 means no limit
+	RetentionSize      size.Bytes    `yaml:"retention_size"` // of blocks of samples; 0 means no limit
 	ScrapeInterval     time.Duration `yaml:"scrape_interval"`
 	EvaluationInterval time.Duration `yaml:"evaluation_interval"`
 	// ScrapeConfigs are further scrape jobs, in Prometheus' format.

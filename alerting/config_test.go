@@ -84,20 +84,3 @@ scrape_configs:
 		t.Errorf("%+v, %v", loaded, err)
 	}
 }
-
-func TestSize(t *testing.T) {
-	for text, want := range map[string]Size{"0": 0, "1B": 1, "512MB": 512 << 20, "2GB": 2 << 30, "1TB": 1 << 40} {
-		var s Size
-		if err := s.UnmarshalText([]byte(text)); err != nil || s != want {
-			t.Errorf("%s: %d, %v", text, s, err)
-		}
-		if s.String() != text {
-			t.Errorf("%d is shown as %s, want %s", s, s, text)
-		}
-	}
-	for _, text := range []string{"", "5", "-1GB", "GB", "9999999999TB", "1PB"} {
-		if err := new(Size).UnmarshalText([]byte(text)); err == nil {
-			t.Errorf("%q is taken", text)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/colliehq/collie/internal/size"
 	"github.com/colliehq/collie/webhook/proof"
 	"github.com/colliehq/collie/webhook/sender"
 )
@@ -50,7 +51,7 @@ type Hook struct {
 
 	Receiver string         `yaml:"receiver"` // who is told of its alerts; empty means the name
 	Mapping  sender.Mapping `yaml:"mapping"`
-	MaxBody  Size           `yaml:"max_body"`
+	MaxBody  size.Bytes     `yaml:"max_body"`
 	Silence  time.Duration  `yaml:"silence"` // longest time without a delivery; 0 means any
 	Hold     bool           `yaml:"hold"`    // park every delivery for a person
 }
@@ -59,7 +60,7 @@ type Hook struct {
 type Limits struct {
 	Connections int           `yaml:"connections"`
 	Requests    int           `yaml:"requests"` // that are worked on at once
-	Memory      Size          `yaml:"memory"`   // of bodies that are being read or written
+	Memory      size.Bytes    `yaml:"memory"`   // of bodies that are being read or written
 	ReadTimeout time.Duration `yaml:"read_timeout"`
 	Waiting     int           `yaml:"waiting"` // deliveries in the spool
 }
@@ -137,7 +138,7 @@ func (c Config) Validate(bad func(path, format string, args ...any)) {
 		seen[h.Name] = true
 		h.validate(below)
 		if h.maxBody() > int64(c.Limits.Memory) {
-			below("max_body", "%s is more than limits.memory, so that no such delivery would ever be taken", Size(h.maxBody()))
+			below("max_body", "%s is more than limits.memory, so that no such delivery would ever be taken", size.Bytes(h.maxBody()))
 		}
 	}
 }

@@ -113,17 +113,3 @@ func TestMistakes(t *testing.T) {
 		}
 	}
 }
-
-func TestSize(t *testing.T) {
-	for text, want := range map[string]int64{"64KB": 64 << 10, "25MB": 25 << 20, "1GB": 1 << 30, "7B": 7} {
-		var s Size
-		if err := s.UnmarshalText([]byte(text)); err != nil || int64(s) != want || s.String() != text {
-			t.Errorf("%s: %v %d %s", text, err, s, s)
-		}
-	}
-	for _, text := range []string{"", "1", "-1MB", "MB", "99999999999GB"} {
-		if new(Size).UnmarshalText([]byte(text)) == nil {
-			t.Errorf("%q is taken", text)
-		}
-	}
-}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/colliehq/collie/internal/queue"
+	"github.com/colliehq/collie/internal/size"
 	"github.com/colliehq/collie/webhook/proof"
 )
 
@@ -59,7 +60,7 @@ func (w *Webhook) receive(rw http.ResponseWriter, r *http.Request, h *hook, begi
 		}
 		refuse(rw, http.StatusUnauthorized, err.Error())
 	case tooLarge:
-		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %s; nothing was stored", Size(h.limit)))
+		refuse(rw, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %s; nothing was stored", size.Bytes(h.limit)))
 	case unsupported:
 		refuse(rw, http.StatusUnsupportedMediaType, "compressed bodies are not taken: a signature is of what is sent, and its size would not be known")
 	case unreadable:

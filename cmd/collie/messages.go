@@ -75,7 +75,7 @@ func (m *messages) close() error {
 	if m.broker == nil {
 		return nil
 	}
-	return m.broker.Close()
+	return m.shared.Close() // and with it the broker
 }
 
 // drift compares what all roles declare with what is at the broker.

@@ -21,6 +21,7 @@ type Patient struct {
 	queue.Queue
 	log *slog.Logger
 
+	trying    sync.WaitGroup
 	declaring sync.Mutex // held while the broker is asked, which may take long
 
 	mu      sync.Mutex
@@ -72,10 +73,10 @@ func (p *Patient) waits() bool {
 func (p *Patient) try(ctx context.Context, s queue.Subscription) error {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	answer := make(chan error, 1)
-	go func() { // ends with the attempt, which has a bound of its own
+	p.trying.Go(func() { // ends with the attempt, which has a bound of its own
 		defer cancel()
 		answer <- p.Queue.Declare(ctx, s)
-	}()
+	})
 	select {
 	case err := <-answer:
 		return err
@@ -87,6 +88,14 @@ func (p *Patient) try(ctx context.Context, s queue.Subscription) error {
 			return fmt.Errorf("declare subscription %s: no answer within %s", s.Name, tryFor)
 		}
 	}
+}
+
+// Close closes the broker's queue, and waits for attempts that still wait for an
+// answer.
+func (p *Patient) Close() error {
+	err := p.Queue.Close()
+	p.trying.Wait()
+	return err
 }
 
 // Consume reads the subscription, from when it could be declared on.

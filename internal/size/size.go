@@ -1,4 +1,5 @@
-package alerting
+// Package size reads and writes sizes as people do in configuration files.
+package size
 
 import (
 	"fmt"
@@ -6,8 +7,8 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes, written as Prometheus writes it: 512MB, 2GB.
-type Size int64
+// Bytes is a number of bytes, written as Prometheus writes it: 512MB, 2GB.
+type Bytes int64
 
 // units are powers of 1024, as in Prometheus.
 func units() []struct {
@@ -21,7 +22,7 @@ func units() []struct {
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (s *Size) UnmarshalText(text []byte) error {
+func (s *Bytes) UnmarshalText(text []byte) error {
 	word := strings.TrimSpace(string(text))
 	if word == "0" {
 		*s = 0
@@ -36,16 +37,16 @@ func (s *Size) UnmarshalText(text []byte) error {
 		if err != nil || n < 0 || n > (1<<62)/u.bytes {
 			break
 		}
-		*s = Size(n * u.bytes)
+		*s = Bytes(n * u.bytes)
 		return nil
 	}
-	return fmt.Errorf("%q is no size; write for example 512MB or 2GB, or 0 for no limit", word)
+	return fmt.Errorf("%q is no size; write for example 64KB, 25MB or 2GB, or 0", word)
 }
 
 // MarshalText implements encoding.TextMarshaler.
-func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s Bytes) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-func (s Size) String() string {
+func (s Bytes) String() string {
 	for _, u := range units() {
 		if s != 0 && int64(s)%u.bytes == 0 {
 			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
